@@ -1,0 +1,119 @@
+import type { Duplex } from 'node:stream';
+import type { DomainState } from '../proto/model/host.js';
+
+/**
+ * THE FIRST SEAM: what libvirt gives. Names are libvirt's minus `vir`. The real one is made from agent/libvirt
+ * (agent/drivers/libvirt-hypervisor.ts), the other is agent/fake. Everything throws OstlerError: HYPERVISOR_UNAVAILABLE when
+ * the daemon is away, NOT_FOUND for an unknown UUID, HYPERVISOR_ERROR with libvirt's code and message otherwise.
+ * Every call has a deadline of its own.
+ */
+export interface DomainSummary {
+  readonly uuid: string;
+  readonly name: string;
+  readonly state: DomainState;
+  /** libvirt's name of the reason for the state. */
+  readonly reason: string;
+  readonly persistent: boolean;
+}
+
+export interface DomainStats {
+  readonly uuid: string;
+  readonly state: DomainState;
+  /** Nanoseconds since the domain started; exact. */
+  readonly cpuTimeNs: bigint;
+  readonly vcpus: number;
+  readonly balloonBytes: number;
+  /** What the guest says it uses; undefined without a balloon driver. */
+  readonly memoryUsedBytes: number | undefined;
+  readonly residentBytes: number;
+  readonly blockReadBytes: number;
+  readonly blockWriteBytes: number;
+  readonly netReceiveBytes: number;
+  readonly netTransmitBytes: number;
+}
+
+export type HypervisorEvent =
+  | { readonly type: 'connected' }
+  | { readonly type: 'disconnected'; readonly reason: string }
+  /** libvirt's lifecycle event: `event` and `detail` are its names (`stopped`/`shutdown`, `crashed`/`panicked` …). */
+  | {
+      readonly type: 'lifecycle';
+      readonly uuid: string;
+      readonly name: string;
+      readonly event: string;
+      readonly detail: string;
+    }
+  | { readonly type: 'reboot'; readonly uuid: string; readonly name: string }
+  | { readonly type: 'guest-agent'; readonly uuid: string; readonly name: string; readonly connected: boolean }
+  | { readonly type: 'device-removed'; readonly uuid: string; readonly alias: string }
+  | { readonly type: 'metadata-changed'; readonly uuid: string }
+  /** The reader was too slow and events were lost: list everything anew. */
+  | { readonly type: 'overflow' };
+
+export interface StoragePool {
+  readonly name: string;
+  readonly uuid: string;
+  readonly type: string;
+  /** Directory of a file pool; empty for pools without one. */
+  readonly path: string;
+  readonly active: boolean;
+  readonly capacityBytes: number;
+  readonly availableBytes: number;
+}
+
+export interface NodeInfo {
+  readonly cpus: number;
+  readonly memoryBytes: number;
+  readonly model: string;
+}
+
+export interface Hypervisor {
+  readonly connected: boolean;
+  /** Why it is not connected; empty while it is. */
+  readonly disconnectReason: string;
+
+  version(): Promise<{ readonly libvirt: string; readonly hypervisor: string }>;
+  nodeInfo(): Promise<NodeInfo>;
+  /** XML. */
+  capabilities(): Promise<string>;
+  domainCapabilities(query: { arch: string; machine: string; virtType: 'kvm' | 'qemu' }): Promise<string>;
+
+  listDomains(): Promise<readonly DomainSummary[]>;
+  domainState(uuid: string): Promise<{ readonly state: DomainState; readonly reason: string }>;
+  /** `inactive`: the persistent definition instead of the running one. */
+  domainXml(uuid: string, options?: { inactive?: boolean; secure?: boolean }): Promise<string>;
+  defineDomain(xml: string): Promise<{ readonly uuid: string; readonly name: string }>;
+  createDomain(uuid: string, options?: { paused?: boolean }): Promise<void>;
+  shutdownDomain(uuid: string, mode: 'acpi' | 'agent' | 'default'): Promise<void>;
+  rebootDomain(uuid: string, mode: 'acpi' | 'agent' | 'default'): Promise<void>;
+  resetDomain(uuid: string): Promise<void>;
+  suspendDomain(uuid: string): Promise<void>;
+  resumeDomain(uuid: string): Promise<void>;
+  destroyDomain(uuid: string, options?: { graceful?: boolean }): Promise<void>;
+  /** With NVRAM, managed save, snapshot and checkpoint metadata: nothing of it stays. */
+  undefineDomain(uuid: string): Promise<void>;
+  /** The content of one metadata element by its namespace; undefined when there is none. */
+  metadata(uuid: string, namespace: string): Promise<string | undefined>;
+  setMetadata(
+    uuid: string,
+    metadata: { namespace: string; prefix: string; xml: string | undefined; live: boolean },
+  ): Promise<void>;
+  /** All running domains in one call, on a connection of its own; a frozen QEMU costs its own figures only. */
+  allDomainStats(options?: { timeoutMs?: number }): Promise<readonly DomainStats[]>;
+  interfaceAddresses(
+    uuid: string,
+    source: 'agent' | 'lease' | 'arp',
+  ): Promise<readonly { readonly mac: string; readonly addresses: readonly string[] }[]>;
+  guestAgentCommand(uuid: string, command: string, timeoutSeconds: number): Promise<string>;
+  /** Bytes of the first serial console, both ways, on a connection of its own. */
+  openConsole(uuid: string, options?: { force?: boolean }): Promise<Duplex>;
+
+  listPools(): Promise<readonly StoragePool[]>;
+  /** Defines, builds, starts and autostarts a directory pool; one that exists is left as it is and started. */
+  ensureDirPool(name: string, path: string): Promise<void>;
+  refreshPool(name: string): Promise<void>;
+
+  /** Each call is a subscription with a queue of its own; it ends with the signal. Begins with the present connection state. */
+  events(signal: AbortSignal): AsyncIterable<HypervisorEvent>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,146 @@
+/**
+ * The controller's documents and vocabulary. Glossary: an *assignment* is (hostId, epoch) in a VM's document: whoever wants
+ * the VM to run somewhere else raises the epoch in the same write. An *operation* is long-running work on one target; it
+ * holds the target by `operationId`, so that two of them never work on the same VM. Times are milliseconds since 1970 (UTC).
+ */
+import type { ErrorInfo } from './error-info.js';
+import type { HostFacts } from '../../proto/model/host.js';
+import type { ImageFormat } from '../../proto/model/image.js';
+import type { VmRecord } from '../../proto/model/vm.js';
+
+/** What a VM was last known to be. Working states are not stored: they follow from the running operation (see view). */
+export type SettledState =
+  'creating' | 'created' | 'running' | 'stopped' | 'paused' | 'destroyed' | 'expunged' | 'error';
+
+export interface VmDoc {
+  readonly record: VmRecord;
+  /** Empty: not placed. */
+  readonly hostId: string;
+  readonly settled: SettledState;
+  /** Why, when it is not self-evident; shown to people. */
+  readonly stateReason: string;
+  /** The operation that holds the VM; empty: none. */
+  readonly operationId: string;
+  readonly updateTime: number;
+  /** When a destroyed VM's disks are removed; 0: not destroyed. */
+  readonly purgeTime: number;
+}
+
+export type OperationKind =
+  'vm.create' | 'vm.start' | 'vm.stop' | 'vm.reboot' | 'vm.delete' | 'vm.expunge' | 'image.delete';
+export type OperationState = 'pending' | 'running' | 'undoing' | 'succeeded' | 'failed' | 'cancelled';
+
+export interface StepDoc {
+  readonly name: string;
+  readonly state: OperationState;
+  readonly detail: string;
+  readonly startTime: number;
+  /** 0: not ended. */
+  readonly endTime: number;
+}
+
+export interface PlacementDoc {
+  readonly hostId: string;
+  readonly score: number;
+  /** Host name → reason. */
+  readonly rejected: Readonly<Record<string, string>>;
+}
+
+/** What was asked, by kind; complete and parsed. */
+export type OperationArgs =
+  | { readonly kind: 'vm.create'; readonly record: VmRecord; readonly start: boolean }
+  | { readonly kind: 'vm.start' }
+  | {
+      readonly kind: 'vm.stop';
+      readonly force: boolean;
+      readonly timeoutSeconds: number;
+      readonly onTimeout: 'keep-running' | 'force-off';
+    }
+  | { readonly kind: 'vm.reboot'; readonly force: boolean }
+  | { readonly kind: 'vm.delete'; readonly force: boolean }
+  | { readonly kind: 'vm.expunge'; readonly force: boolean }
+  | { readonly kind: 'image.delete' };
+
+export interface OperationDoc {
+  readonly id: string;
+  readonly kind: OperationKind;
+  readonly args: OperationArgs;
+  readonly target: string;
+  readonly targetName: string;
+  readonly state: OperationState;
+  readonly percent: number;
+  readonly detail: string;
+  readonly steps: readonly StepDoc[];
+  /** The failure; also while undoing. */
+  readonly error: ErrorInfo | undefined;
+  readonly cancelRequested: boolean;
+  readonly createdBy: string;
+  readonly requestId: string;
+  /** Hash of the request: the same request_id with another request is refused. */
+  readonly requestHash: string;
+  readonly createTime: number;
+  readonly endTime: number;
+  readonly placement: PlacementDoc | undefined;
+}
+
+export interface JoinSecretDoc {
+  /** SHA-256 of the secret, hexadecimal. */
+  readonly hash: string;
+  readonly expireTime: number;
+}
+
+export interface HostDoc {
+  readonly id: string;
+  readonly name: string;
+  readonly tags: readonly string[];
+  readonly schedulable: boolean;
+  readonly createTime: number;
+  /** At most one; removed when it is spent. */
+  readonly joinSecret: JoinSecretDoc | undefined;
+  /** Serial number of the one certificate that may speak for this host; empty: not joined. */
+  readonly certificateSerial: string;
+  readonly certificateExpireTime: number;
+  /** Last facts heard: placement needs them before the agent is back after a controller restart. */
+  readonly facts: HostFacts | undefined;
+  readonly seenTime: number;
+  /** Newest agent event that was taken in; the link resumes after it. */
+  readonly eventSequence: number;
+}
+
+export interface ImageDoc {
+  readonly id: string;
+  readonly name: string;
+  readonly displayName: string;
+  readonly description: string;
+  readonly format: ImageFormat;
+  readonly osType: 'linux' | 'windows' | 'other';
+  readonly state: 'uploading' | 'ready' | 'error';
+  readonly stateReason: string;
+  readonly fileBytes: number;
+  readonly virtualSizeBytes: number;
+  readonly sha256: string;
+  readonly requestId: string;
+  readonly createTime: number;
+}
+
+export type Role = 'viewer' | 'operator' | 'admin';
+
+export interface TokenDoc {
+  readonly name: string;
+  readonly role: Role;
+  /** SHA-256 of the secret, hexadecimal. */
+  readonly hash: string;
+  readonly createTime: number;
+  /** 0: no end. */
+  readonly expireTime: number;
+}
+
+/** Kinds of documents and their types: one union for the store. */
+export interface Documents {
+  vm: VmDoc;
+  operation: OperationDoc;
+  host: HostDoc;
+  image: ImageDoc;
+  token: TokenDoc;
+}
+export type DocumentKind = keyof Documents;

@@ -1,0 +1,137 @@
+/**
+ * THE SEAM of the controller: what the engine and the API need of the world. Real: agents/registry.ts and engine/*.ts;
+ * in the simulator: the same engine on a virtual clock with simulated hosts.
+ */
+import type { Duplex } from 'node:stream';
+import type { OperationArgs, OperationDoc, PlacementDoc, VmDoc } from '../core/model.js';
+import type { DomainReport, HostFacts } from '../../proto/model/host.js';
+import type { VmRecord } from '../../proto/model/vm.js';
+import type { Stored } from '../store/store.js';
+import type { ostler } from '../../proto/gen/ostler.js';
+
+/** What is known of a host now; volatile, from its link. */
+export interface HostView {
+  readonly hostId: string;
+  readonly online: boolean;
+  /** Why it is not online, or what is wrong with it. */
+  readonly reason: string;
+  readonly hypervisorConnected: boolean;
+  /** Monotonic milliseconds of the last heartbeat received. */
+  readonly lastHeartbeat: number;
+  readonly facts: HostFacts | undefined;
+  /** By UUID. Undefined until the first inventory of this link arrived. */
+  readonly domains: ReadonlyMap<string, DomainReport> | undefined;
+  readonly usage: ostler.v1.HostUsage.$Properties | undefined;
+  readonly vmUsage: ReadonlyMap<string, ostler.v1.VmUsage.$Properties>;
+}
+
+export interface LiveState {
+  readonly domainState: string;
+  readonly domainReason: string;
+  readonly cpuTimeNs: number;
+  readonly memoryBytes: number;
+  readonly vcpus: number;
+}
+
+/** The connected agents. Throws HOST_UNREACHABLE (with the host and since when) when there is none. */
+export interface Agents {
+  view(hostId: string): HostView | undefined;
+  views(): Iterable<HostView>;
+  /** Sends or re-sends a command; the result arrives by `onResult`. Safe to repeat: the agent knows the id. */
+  send(hostId: string, command: ostler.v1.Command.$Properties): void;
+  cancel(hostId: string, commandId: string): void;
+  inspect(hostId: string, vmUuid: string, signal: AbortSignal): Promise<LiveState>;
+  listRecords(
+    hostId: string,
+    signal: AbortSignal,
+  ): Promise<{
+    readonly records: readonly VmRecord[];
+    readonly unreadable: Readonly<Record<string, string>>;
+    readonly domains: readonly DomainReport[];
+  }>;
+  /** Bytes of a console through the agent's dial-out. `history` resolves with what the serial console printed before. */
+  openTunnel(hostId: string, vmUuid: string, kind: 'serial' | 'vnc', signal: AbortSignal): Promise<Duplex>;
+  /** Ends the link of a host that was deleted or re-joined. */
+  disconnect(hostId: string, reason: string): void;
+}
+
+export interface SubmitRequest {
+  /** VM or image id. */
+  readonly target: string;
+  readonly args: OperationArgs;
+  readonly requestId: string;
+  readonly requestHash: string;
+  readonly actor: string;
+  /** Empty: any. */
+  readonly etag: string;
+  readonly validateOnly: boolean;
+}
+
+export interface SubmitResult {
+  readonly operation: OperationDoc;
+  readonly placement: PlacementDoc | undefined;
+  /** Sentences; for validate_only. */
+  readonly plan: readonly string[];
+}
+
+/** Takes work in. Everything that can be refused is refused here, with nothing written. */
+export interface Operations {
+  /**
+   * Stores the operation and takes hold of its target in one commit. The same request_id again answers with the first
+   * operation. Refusals: NOT_FOUND, WRONG_STATE, OPERATION_RUNNING (names it), STALE_ETAG, REQUEST_ID_REUSED,
+   * ALREADY_EXISTS (name taken), NO_CAPACITY (host → reason), HOST_UNREACHABLE.
+   */
+  submit(request: SubmitRequest): Promise<SubmitResult>;
+  cancel(operationId: string, actor: string): Promise<OperationDoc>;
+  /** Resolves at the end of the operation, at its first change (`untilChange`), or when the time is over. */
+  wait(
+    operationId: string,
+    options: { timeoutMs: number; untilChange: boolean; signal: AbortSignal },
+  ): Promise<OperationDoc>;
+  /** The state shown to people: settled, working or unknown, with its reason. */
+  vmState(vm: Stored<VmDoc>): { readonly state: VmStateName; readonly reason: string };
+}
+
+export type VmStateName =
+  | 'CREATED'
+  | 'RUNNING'
+  | 'STOPPED'
+  | 'PAUSED'
+  | 'DESTROYED'
+  | 'EXPUNGED'
+  | 'ERROR'
+  | 'UNKNOWN'
+  | 'CREATING'
+  | 'STARTING'
+  | 'STOPPING'
+  | 'REBOOTING'
+  | 'DESTROYING'
+  | 'EXPUNGING';
+
+export interface EventRecord {
+  readonly id: string;
+  /** Grows; the resume token is made of it. */
+  readonly sequence: number;
+  readonly time: number;
+  readonly kind: string;
+  readonly target: string;
+  readonly targetName: string;
+  readonly host: string;
+  readonly actor: string;
+  readonly message: string;
+  readonly operation: string;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** Append-only and durable; old events are dropped by number. */
+export interface EventLog {
+  append(event: Omit<EventRecord, 'id' | 'sequence' | 'time'> & { readonly time?: number }): Promise<void>;
+  /** Newest first, before `beforeSequence` (0: from the end). */
+  list(options: {
+    beforeSequence: number;
+    limit: number;
+    matches: (event: EventRecord) => boolean;
+  }): readonly EventRecord[];
+  /** After `sequence` (undefined: from now), then live. BAD_TOKEN when that place is gone. */
+  watch(afterSequence: number | undefined, signal: AbortSignal): AsyncIterable<EventRecord>;
+}

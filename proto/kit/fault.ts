@@ -1,0 +1,28 @@
+import { appendFileSync } from 'node:fs';
+
+/**
+ * Named places where a test may end the process as a power cut would (SIGKILL to itself). In production it does nothing.
+ * Every step that leaves something behind (a file, a domain, a record, a message) has one point before and one after it,
+ * named `area.step` (`provision.disk-created`), so that a test can kill at each of them in turn.
+ */
+export type FaultPoint = (name: string) => void;
+
+export const noFaults: FaultPoint = () => undefined;
+
+/**
+ * `OSTLER_FAULT_KILL=name` or `name#3` (third hit) kills there; `OSTLER_FAULT_TRACE=file` appends every name that was hit.
+ * Wired by `main.ts` only.
+ */
+export function faultsFromEnvironment(env: Readonly<Record<string, string | undefined>>): FaultPoint {
+  const trace = env['OSTLER_FAULT_TRACE'];
+  const kill = env['OSTLER_FAULT_KILL'];
+  if (trace === undefined && kill === undefined) return noFaults;
+  const [killName, nth = '1'] = (kill ?? '').split('#');
+  let hits = 0;
+  return (name) => {
+    if (trace !== undefined) appendFileSync(trace, `${name}\n`);
+    if (name !== killName) return;
+    hits += 1;
+    if (hits === Number(nth)) process.kill(process.pid, 'SIGKILL');
+  };
+}

@@ -1,0 +1,153 @@
+import { z } from 'zod';
+import {
+  bridgeSchema,
+  descriptionSchema,
+  displayNameSchema,
+  idSchema,
+  labelsSchema,
+  macSchema,
+  nameSchema,
+  poolNameSchema,
+  tagSchema,
+  textSchema,
+  uuidSchema,
+} from './names.js';
+import { cloudInitSchema } from './cloud-init.js';
+
+/** Units: bytes, seconds, milliseconds since 1970 (UTC). A spec that passed the schema is complete: defaults are filled in. */
+export const MIB = 1024 * 1024;
+
+const bytes = z
+  .int('is not a whole number of bytes')
+  .nonnegative()
+  .max(2 ** 50, 'is more than 1 PiB');
+const mebibytes = bytes.refine((value) => value % MIB === 0, 'is not a whole number of MiB');
+
+export const cpuSchema = z
+  .strictObject({
+    vcpus: z.int().min(1, 'must be at least 1').max(512, 'is more than 512'),
+    maxVcpus: z.int().min(1).max(512, 'is more than 512'),
+    sockets: z.int().min(1).max(512),
+    cores: z.int().min(1).max(512),
+    threads: z.int().min(1).max(8),
+    /** libvirt model name, `host-model`, `host-passthrough`, or empty for the host's default. */
+    model: z.string().regex(/^[A-Za-z0-9._+-]{0,64}$/, 'is not a CPU model name'),
+  })
+  .refine((cpu) => cpu.maxVcpus >= cpu.vcpus, { path: ['maxVcpus'], message: 'must be at least vcpus' }) // C-059
+  .refine((cpu) => cpu.sockets * cpu.cores * cpu.threads === cpu.maxVcpus, {
+    path: ['sockets'],
+    message: 'sockets × cores × threads must equal max_vcpus',
+  });
+
+export const memorySchema = z
+  .strictObject({
+    sizeBytes: mebibytes.min(32 * MIB, 'is less than 32 MiB'),
+    maxSizeBytes: mebibytes,
+  })
+  .refine((memory) => memory.maxSizeBytes >= memory.sizeBytes, {
+    path: ['maxSizeBytes'],
+    message: 'must be at least size_bytes',
+  });
+
+export const deviceNameSchema = z
+  .string()
+  .regex(/^[a-z][a-z0-9-]{0,30}$/, 'use a lower-case letter, then letters, digits, hyphens; at most 31');
+
+export const diskSchema = z
+  .strictObject({
+    name: deviceNameSchema,
+    /** Image id; empty: blank. */
+    image: z.union([z.literal(''), idSchema]),
+    sizeBytes: bytes.refine((value) => value % 512 === 0, 'is not a multiple of 512 bytes'),
+    /** libvirt pool; empty: the host's default. */
+    pool: z.union([z.literal(''), poolNameSchema]),
+    bus: z.enum(['virtio', 'scsi', 'sata']),
+    device: z.enum(['disk', 'cdrom']),
+    clone: z.enum(['overlay', 'full']),
+  })
+  .refine((disk) => disk.image !== '' || disk.device === 'cdrom' || disk.sizeBytes >= MIB, {
+    path: ['sizeBytes'],
+    message: 'a blank disk needs a size of at least 1 MiB',
+  })
+  .refine((disk) => disk.device !== 'cdrom' || disk.bus !== 'virtio', {
+    path: ['bus'],
+    message: 'a CD-ROM needs scsi or sata',
+  });
+
+export const nicSchema = z.strictObject({
+  name: deviceNameSchema,
+  bridge: z.union([z.literal(''), bridgeSchema]),
+  mac: macSchema,
+  model: z.enum(['virtio', 'e1000e']),
+  /** 0: the bridge's. */
+  mtu: z
+    .int()
+    .max(65535)
+    .refine((mtu) => mtu === 0 || mtu >= 576, 'is below 576'),
+});
+
+export const placementSchema = z.strictObject({
+  host: z.union([z.literal(''), idSchema, nameSchema]),
+  requiredTags: z.array(tagSchema).max(32),
+});
+
+function unique(names: readonly { readonly name: string }[]): boolean {
+  return new Set(names.map((one) => one.name)).size === names.length;
+}
+
+export const vmSpecSchema = z
+  .strictObject({
+    cpu: cpuSchema,
+    memory: memorySchema,
+    disks: z
+      .array(diskSchema)
+      .min(1, 'a VM needs at least one disk')
+      .max(32, 'more than 32 disks')
+      .refine(unique, 'two disks have the same name'),
+    nics: z
+      .array(nicSchema)
+      .min(1, 'a VM needs at least one NIC')
+      .max(16, 'more than 16 NICs')
+      .refine(unique, 'two NICs have the same name'), // C-063
+    osType: z.enum(['linux', 'windows', 'other']),
+    firmware: z.enum(['bios', 'uefi']),
+    /** Names of disks and NICs, complete and in order. */
+    bootOrder: z.array(deviceNameSchema),
+    cloudInit: cloudInitSchema,
+    shutdownTimeoutSeconds: z.int().min(1).max(3600, 'is more than an hour'),
+    onShutdownTimeout: z.enum(['keep-running', 'force-off']),
+    placement: placementSchema,
+  })
+  .refine(
+    (spec) => spec.bootOrder.every((name) => [...spec.disks, ...spec.nics].some((device) => device.name === name)),
+    {
+      path: ['bootOrder'],
+      message: 'names a device that the VM does not have',
+    },
+  )
+  .refine((spec) => unique([...spec.disks, ...spec.nics]), { path: ['nics'], message: 'a NIC has the name of a disk' });
+
+/** What makes a VM: in the controller's store, in commands, and in the domain's own metadata. */
+export const vmRecordSchema = z.strictObject({
+  id: idSchema,
+  uuid: uuidSchema,
+  name: nameSchema,
+  displayName: displayNameSchema,
+  description: descriptionSchema,
+  labels: labelsSchema,
+  spec: vmSpecSchema,
+  /** Counts the assignments of the VM to hosts: a fencing token. 0: never assigned. */
+  epoch: z.int().nonnegative(),
+  createdBy: textSchema(64).min(1),
+  createTime: z.int(),
+  startedOnce: z.boolean(),
+  /** When it was soft-deleted. */
+  deleteTime: z.int().optional(),
+});
+
+export type Cpu = z.infer<typeof cpuSchema>;
+export type Memory = z.infer<typeof memorySchema>;
+export type Disk = z.infer<typeof diskSchema>;
+export type Nic = z.infer<typeof nicSchema>;
+export type VmSpec = z.infer<typeof vmSpecSchema>;
+export type VmRecord = z.infer<typeof vmRecordSchema>;
