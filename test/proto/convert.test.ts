@@ -25,7 +25,7 @@ void t.test('what leaves for a person carries no secret', async (t) => {
 void t.test('a bad field is named as the API spells it', async (t) => {
   const wrong: [string, (record: ReturnType<typeof vmRecordToWire>) => void][] = [
     ['record.spec.disks[0].size_bytes', (r) => (r.spec!.disks![0]!.sizeBytes = -512)],
-    ['record.spec.disks[0].bus', (r) => (r.spec!.disks![0]!.bus = 99)],
+    ['record.spec.disks[0].bus', (r) => Object.assign(r.spec!.disks![0]!, { bus: 99 })],
     ['record.name', (r) => (r.name = 'a_b')],
     ['record.display_name', (r) => (r.displayName = 'a\u0000b')],
     ['record.spec.nics[0].mac', (r) => (r.spec!.nics![0]!.mac = '01:00:00:00:00:01')],
