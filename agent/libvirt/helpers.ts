@@ -6,7 +6,7 @@ import type { Caller } from './client.js';
 import { ConnectionError, isLibvirtError } from './errors.js';
 import type { ErrorName } from './errors.js';
 import type { Domain, Network, StoragePool, StorageVol } from './objects.js';
-import type { Args, ProcedureName } from './procedures.js';
+import type { Args } from './procedures.js';
 import type { TypedParam } from './typed-params.js';
 
 /** VIR_TYPED_PARAM_STRING_OKAY: we can take strings. libvirt.so adds it to every getter of typed parameters. */
@@ -84,11 +84,11 @@ export async function typedParameters<N extends CountedGetter>(
   args: Omit<Args<N>, 'nparams'>,
 ): Promise<readonly TypedParam[]> {
   const flags = ((args as { flags?: number }).flags ?? 0) | STRING_OKAY;
-  const ask = async (nparams: number) =>
-    (await lv.call(name as ProcedureName, { ...args, nparams, flags } as never)) as {
-      params: TypedParam[];
-      nparams: number;
-    };
+  // The getters differ in their arguments, but not in what is added and what comes back.
+  const ask = (nparams: number): Promise<{ params: TypedParam[]; nparams: number }> => {
+    const whole: unknown = { ...args, nparams, flags };
+    return lv.call(name, whole as Args<N>) as Promise<unknown> as Promise<{ params: TypedParam[]; nparams: number }>;
+  };
   const { nparams } = await ask(0);
   return nparams === 0 ? [] : (await ask(nparams)).params;
 }

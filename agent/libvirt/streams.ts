@@ -47,14 +47,20 @@ function incoming(connection: Connection, sink: Readable, holes: 'zeros' | 'obje
       if (atEnd) c.finish();
     },
     onData(payload: Buffer): void {
-      if (payload.length > 0) return push(payload);
+      if (payload.length > 0) {
+        push(payload);
+        return;
+      }
       // An empty packet is the end of the data; the daemon wants it confirmed, and confirms in turn.
       atEnd = true;
       channel?.finish();
     },
     onHole(payload: Buffer): void {
       const { length } = decode(holeCodec, payload);
-      if (holes === 'objects') return push({ hole: length } satisfies Hole);
+      if (holes === 'objects') {
+        push({ hole: length } satisfies Hole);
+        return;
+      }
       for (let left = length; left > 0; left -= STREAM_PACKET_MAX)
         push(Buffer.alloc(Math.min(left, STREAM_PACKET_MAX)));
     },
@@ -101,21 +107,27 @@ export async function openWritable(
   args: Args<'storageVolUpload'>,
   mode: 'bytes' | 'sparse' = 'bytes',
 ): Promise<Writable> {
-  let channel: StreamChannel | undefined;
+  const open: { channel?: StreamChannel } = {};
   let finished: ((error?: Error | null) => void) | undefined;
   const stream = new Writable({
     objectMode: mode === 'sparse',
     write(chunk: SparseChunk, _encoding, done) {
-      if (channel === undefined || !connection.alive) return done(cutShort());
-      if (chunk instanceof Uint8Array) return sendAll(channel, chunk, done);
-      channel.sendHole(encode(holeCodec, { length: chunk.hole }), done);
+      if (open.channel === undefined || !connection.alive) {
+        done(cutShort());
+        return;
+      }
+      if (chunk instanceof Uint8Array) {
+        sendAll(open.channel, chunk, done);
+        return;
+      }
+      open.channel.sendHole(encode(holeCodec, { length: chunk.hole }), done);
     },
     final(done) {
       finished = done;
-      channel?.finish();
+      open.channel?.finish();
     },
     destroy(error, done) {
-      if (finished === undefined) channel?.abort();
+      if (finished === undefined) open.channel?.abort();
       connection.close();
       done(error);
     },
@@ -126,7 +138,7 @@ export async function openWritable(
     onFinish: () => finished?.(),
     onError: (error) => stream.destroy(error),
   });
-  channel = opened.channel;
+  open.channel = opened.channel;
   return stream;
 }
 
@@ -136,24 +148,27 @@ export async function openDuplex<N extends 'domainOpenConsole' | 'domainOpenChan
   name: N,
   args: Args<N>,
 ): Promise<Duplex> {
-  let channel: StreamChannel | undefined;
+  const open: { channel?: StreamChannel } = {};
   const stream = new Duplex({
     allowHalfOpen: false,
     read: () => connection.resume(),
     write(chunk: Buffer, _encoding, done) {
-      if (channel === undefined || !connection.alive) return done(cutShort());
-      sendAll(channel, chunk, done);
+      if (open.channel === undefined || !connection.alive) {
+        done(cutShort());
+        return;
+      }
+      sendAll(open.channel, chunk, done);
     },
     destroy(error, done) {
-      channel?.abort();
+      open.channel?.abort();
       connection.close();
       done(error);
     },
   });
   const handler = incoming(connection, stream, 'zeros');
   const opened = await openOrClose(connection, name, args, handler);
-  channel = opened.channel;
-  handler.opened(channel);
+  open.channel = opened.channel;
+  handler.opened(open.channel);
   return stream;
 }
 

@@ -20,20 +20,34 @@ const MIN = 12;
 
 function encodeValue(w: Writer, p: TypedParam): void {
   switch (p.type) {
-    case 'int':
-      return i32.enc(w, p.value);
-    case 'uint':
-      return u32.enc(w, p.value);
-    case 'llong':
-      return i64.enc(w, p.value);
-    case 'ullong':
-      return u64.enc(w, p.value);
-    case 'double':
-      return f64.enc(w, p.value);
-    case 'boolean':
-      return w.i32(p.value ? 1 : 0);
-    case 'string':
-      return str.enc(w, p.value);
+    case 'int': {
+      i32.enc(w, p.value);
+      return;
+    }
+    case 'uint': {
+      u32.enc(w, p.value);
+      return;
+    }
+    case 'llong': {
+      i64.enc(w, p.value);
+      return;
+    }
+    case 'ullong': {
+      u64.enc(w, p.value);
+      return;
+    }
+    case 'double': {
+      f64.enc(w, p.value);
+      return;
+    }
+    case 'boolean': {
+      w.i32(p.value ? 1 : 0);
+      return;
+    }
+    case 'string': {
+      str.enc(w, p.value);
+      return;
+    }
   }
 }
 
@@ -105,7 +119,7 @@ function internedString(r: Reader, table: InternTable): string {
   const at = r.padded(n);
   const b = r.buf;
   let h = n;
-  for (let i = at; i < at + n; i++) h = (Math.imul(h, 31) + b[i]!) | 0;
+  for (let i = at; i < at + n; i++) h = (Math.imul(h, 31) + (b[i] ?? 0)) | 0;
   const slot = (h ^ (h >>> 15)) & (INTERN_SLOTS - 1);
   const known = table[slot];
   if (known?.bytes.length === n && sameBytes(b, at, known.bytes)) return known.text;

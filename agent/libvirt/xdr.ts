@@ -102,10 +102,7 @@ export class Reader {
   }
 
   i32(): number {
-    const at = this.skip(4);
-    const b = this.buf;
-    // skip() has checked the bounds; reading bytes is what the engine compiles best here.
-    return (b[at]! << 24) | (b[at + 1]! << 16) | (b[at + 2]! << 8) | b[at + 3]!;
+    return this.buf.readInt32BE(this.skip(4));
   }
 
   /** A length or count, refused beyond `max` and beyond what the rest of the message could hold. */
@@ -337,28 +334,24 @@ export type StructIn<F extends Fields> = { readonly [K in Exclude<keyof F, Optio
 
 /** Fields one after the other, in the order they are written here. */
 export function struct<F extends Fields>(fields: F): Codec<StructOut<F>, StructIn<F>> {
-  const names = Object.keys(fields);
-  const codecs: readonly AnyCodec[] = Object.values(fields);
-  const n = names.length;
+  const parts: readonly (readonly [string, AnyCodec])[] = Object.entries(fields);
+  const codecs = parts.map(([, c]) => c);
   const self: Codec<StructOut<F>, StructIn<F>> = {
     sig: `{${codecs.map((c) => c.sig).join(',')}}`,
     min: codecs.reduce((sum, c) => sum + c.min, 0),
     enc: (w, v) => {
-      for (let i = 0; i < n; i++) encodeField(names[i]!, codecs[i]!, w, (v as Record<string, unknown>)[names[i]!]);
+      for (const [name, c] of parts) encodeField(name, c, w, (v as Record<string, unknown>)[name]);
     },
     dec: (r) => {
       const o: Record<string, unknown> = {};
-      for (let i = 0; i < n; i++) o[names[i]!] = codecs[i]!.dec(r);
+      for (const [name, c] of parts) o[name] = c.dec(r);
       return o as StructOut<F>;
     },
   };
   if (codecs.some((c) => c.steps !== undefined)) {
     self.steps = function* (r) {
       const o: Record<string, unknown> = {};
-      for (let i = 0; i < n; i++) {
-        const c = codecs[i]!;
-        o[names[i]!] = c.steps === undefined ? (c.dec(r) as unknown) : yield* c.steps(r);
-      }
+      for (const [name, c] of parts) o[name] = c.steps === undefined ? (c.dec(r) as unknown) : yield* c.steps(r);
       return o as StructOut<F>;
     };
   }
