@@ -10,7 +10,7 @@ export type FaultPoint = (name: string) => void;
 export const noFaults: FaultPoint = () => undefined;
 
 /**
- * `OSTLER_FAULT_KILL=name` or `name#3` (third hit) kills there; `OSTLER_FAULT_TRACE=file` appends every name that was hit.
+ * `OSTLER_FAULT_KILL=name` or `name#3` (third hit) kills there, `*#5` at the fifth point of any name; `OSTLER_FAULT_TRACE=file` appends every name that was hit.
  * Wired by `main.ts` only.
  */
 export function faultsFromEnvironment(env: Readonly<Record<string, string | undefined>>): FaultPoint {
@@ -21,7 +21,7 @@ export function faultsFromEnvironment(env: Readonly<Record<string, string | unde
   let hits = 0;
   return (name) => {
     if (trace !== undefined) appendFileSync(trace, `${name}\n`);
-    if (name !== killName) return;
+    if (killName !== '*' && name !== killName) return;
     hits += 1;
     if (hits === Number(nth)) process.kill(process.pid, 'SIGKILL');
   };
