@@ -27,7 +27,7 @@ function block(indent, path,   text, k, seq, item, key, rest) {
       rest = substr(rest, k + 1)
       node(rest, indent, indent + k, join_path(path, item++))
     } else {
-      if (!match(text, /^("[^"]*"|'[^']*'|[^"'\[{#&*!|>][^:]*(:[^ :][^:]*)*)[ ]*:( |$)/)) { at++; continue }
+      if (!match(text, /^("[^"]*"|'[^']*'|[^"'[{#&*!|>][^:]*(:[^ :][^:]*)*)[ ]*:( |$)/)) { at++; continue }
       key = substr(text, 1, RLENGTH)
       rest = substr(text, RLENGTH + 1)
       sub(/[ ]*:[ ]*$/, "", key)
@@ -47,7 +47,7 @@ function node(rest, indent, column, path) {
   if (blank(rest)) {
     at++
     if (next_line() && indent_of(line[at]) > indent) block(indent_of(line[at]), path)
-  } else if (rest ~ /^-( |$)/ || rest ~ /^("[^"]*"|'[^']*'|[^"'\[{#&*!|> ][^: ]*)[ ]*:( |$)/) {
+  } else if (rest ~ /^-( |$)/ || rest ~ /^("[^"]*"|'[^']*'|[^"'[{#&*!|> ][^: ]*)[ ]*:( |$)/) {
     line[at] = repeat(column) rest
     block(column, path)
   } else {
@@ -74,24 +74,24 @@ function scalar(text, indent, path,   c) {
     emit(path, (text == "~" || text == "null") ? "" : text)
   }
 }
-function literal(text, indent, path,   fold, strip, keep, base, out, s, pending, any) {
+function literal(text, indent, path,   fold, strip, keep, base, out, s, pending, any, spaced, was_spaced) {
   fold = substr(text, 1, 1) == ">"
   strip = text ~ /^.[0-9]*-/
   keep = text ~ /^.[0-9]*\+/
   base = -1
-  if (match(text, /[0-9]/)) base = indent + substr(text, RSTART, 1)
-  out = ""; pending = 0; any = 0
+  if (match(text, /[0-9]/)) base = (indent < 0 ? 0 : indent) + substr(text, RSTART, 1)
+  out = ""; pending = 0; any = 0; was_spaced = 0
   while (at <= count) {
     s = line[at]
-    if (s ~ /^[ ]*$/) { pending++; at++; continue }
+    if (s ~ /^ *$/ && (base < 0 || length(s) <= base)) { pending++; at++; continue }
     if (indent_of(s) <= indent) break
     if (base < 0) base = indent_of(s)
     s = substr(s, base + 1)
+    spaced = s ~ /^[ \t]/ # lines that are indented further are not folded
     if (!any) out = breaks(pending) s
-    else if (fold && pending == 0 && s !~ /^[ ]/) out = out " " s
-    else if (fold && pending > 0) out = out breaks(pending) s
-    else out = out "\n" breaks(pending) s
-    pending = 0; any = 1; at++
+    else if (!fold || spaced || was_spaced) out = out breaks(pending + 1) s
+    else out = out (pending == 0 ? " " : breaks(pending)) s
+    was_spaced = spaced; pending = 0; any = 1; at++
   }
   if (!strip && any) out = out "\n"
   if (keep) out = out breaks(pending)
@@ -150,7 +150,7 @@ function flow(path,   c, n, key) {
     n = 0
     while (1) {
       sub(/^[ \t,]+/, "", flow_text)
-      if (flow_text == "" || flow_text ~ /^[\]}]/) { flow_text = substr(flow_text, 2); return }
+      if (flow_text == "" || flow_text ~ /^[]}]/) { flow_text = substr(flow_text, 2); return }
       if (c == "[") { flow(join_path(path, n++)); continue }
       key = flow_word(":")
       sub(/^[ \t]*:/, "", flow_text)
@@ -165,7 +165,7 @@ function flow_word(stop,   c, word, i) {
   if (c == "\"" || c == "'") { word = quoted(flow_text, c); flow_text = after; return word }
   for (i = 1; i <= length(flow_text); i++) {
     c = substr(flow_text, i, 1)
-    if (stop == ":" ? (c == ":") : (c ~ /[,\]}]/)) break
+    if (stop == ":" ? (c == ":") : (c ~ /[],}]/)) break
   }
   word = substr(flow_text, 1, i - 1)
   flow_text = substr(flow_text, i)
@@ -177,6 +177,6 @@ END {
   count = NR; at = 1
   if (line[1] ~ /^---/) line[1] = ""
   if (!next_line()) exit
-  if (line[at] ~ /^[\[{]/) { scalar(line[at++], -1, ""); exit }
+  if (line[at] ~ /^[[{]/) { scalar(line[at++], -1, ""); exit }
   block(indent_of(line[at]), "")
 }
