@@ -15,18 +15,21 @@ import type { ostler } from '../../proto/gen/ostler.js';
 export interface HostView {
   readonly hostId: string;
   readonly online: boolean;
-  /** Why it is not online, or what is wrong with it. */
+  /** Why it is not online, to be read after its name (`does not answer since …`); empty when it is. */
   readonly reason: string;
   /** Milliseconds since 1970 since when it is online or silent. */
   readonly since: number;
   /** Number of the link, one per connection: a command is sent again over every new one. 0: never linked. */
   readonly link: number;
   readonly hypervisorConnected: boolean;
+  readonly hypervisorReason: string;
   /** Monotonic milliseconds of the last heartbeat received. */
   readonly lastHeartbeat: number;
   readonly facts: HostFacts | undefined;
-  /** By UUID. Undefined until the first inventory of this link arrived. */
+  /** By UUID. Undefined until the first inventory arrived; after that the last that is known, also while silent. */
   readonly domains: ReadonlyMap<string, DomainReport> | undefined;
+  /** When the last full inventory came, milliseconds since 1970: only that proves that a domain is not there. 0: never. */
+  readonly inventoryTime: number;
   readonly usage: ostler.v1.HostUsage.$Properties | undefined;
   readonly vmUsage: ReadonlyMap<string, ostler.v1.VmUsage.$Properties>;
 }
