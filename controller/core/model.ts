@@ -142,6 +142,8 @@ export interface HostDoc {
   /** Serial number of the one certificate that may speak for this host; empty: not joined. */
   readonly certificateSerial: string;
   readonly certificateExpireTime: number;
+  /** Issued by a renewal, not yet seen in use; its first use ends the old one, so that an answer that got lost locks nobody out. */
+  readonly nextCertificate?: { readonly serial: string; readonly expireTime: number };
   /** Last facts heard: placement needs them before the agent is back after a controller restart. */
   readonly facts: HostFacts | undefined;
   readonly seenTime: number;
