@@ -175,12 +175,12 @@ void t.test('delete is soft, expunge leaves nothing', async (t) => {
 void t.test('working states are seen while they last', async (t) => {
   const seen = new Set<string>();
   const watch = async (name: string, until: Promise<unknown>): Promise<void> => {
-    let done = false;
-    void until.finally(() => (done = true));
+    const work = { done: false };
+    void until.finally(() => (work.done = true));
     const { vmService } = await import('../../proto/services.js');
     const { ostler } = await import('../../proto/gen/ostler.js');
     const vms = cluster.client(vmService);
-    while (!done) {
+    while (!work.done) {
       await vms.getVm({ vm: name }).then(
         (vm) => seen.add(ostler.v1.VmState[vm.state]),
         () => undefined,
