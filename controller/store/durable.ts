@@ -32,11 +32,21 @@ export async function writeTemporary(directory: string, name: string, text: stri
   return path;
 }
 
-/** temp + fsync + rename + fsync(dir): afterwards the file has the new content even after a power cut, never half of it. */
+/** The new name is there, but nobody knows whether the disk has it: only a new start can tell. */
+export class UncertainWrite extends Error {}
+
+/**
+ * temp + fsync + rename + fsync(dir): afterwards the file has the new content even after a power cut, never half of it.
+ * Throws UncertainWrite after the rename; any other error means that the old content stays.
+ */
 export async function replaceFile(directory: string, name: string, text: string, fault: FaultPoint): Promise<void> {
   const temporary = await writeTemporary(directory, name, text);
   fault('store.temporary-written');
   await rename(temporary, join(directory, name));
   fault('store.renamed');
-  await syncDirectory(directory);
+  try {
+    await syncDirectory(directory);
+  } catch (error) {
+    throw new UncertainWrite((error as Error).message, { cause: error });
+  }
 }
