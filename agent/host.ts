@@ -51,9 +51,7 @@ export interface HostFiles {
   makeDirectory(path: string, mode: number): Promise<void>;
   list(directory: string): Promise<readonly string[]>;
   size(path: string): Promise<number | undefined>;
-  statFs(
-    path: string,
-  ): Promise<{
+  statFs(path: string): Promise<{
     readonly capacityBytes: number;
     readonly availableBytes: number;
     readonly type: string;

@@ -33,8 +33,14 @@ void t.test('what was built reads back the same', (t) => {
       t.equal(read.memoryBytes, spec.memory.sizeBytes);
       t.equal(read.maxMemoryBytes ?? spec.memory.sizeBytes, spec.memory.maxSizeBytes);
       t.same([read.vcpus, read.maxVcpus], [spec.cpu.vcpus, spec.cpu.maxVcpus]); // V-13
-      t.same(read.disks.slice(0, -1).map(({ bus, device }) => ({ bus, device })), disks); // V-16
-      t.same(read.nics.map(({ mac, mtu, model }) => ({ mac, mtu: mtu ?? 0, model })), spec.nics.map(({ mac, mtu, model }) => ({ mac, mtu, model }))); // V-17
+      t.same(
+        read.disks.slice(0, -1).map(({ bus, device }) => ({ bus, device })),
+        disks,
+      ); // V-16
+      t.same(
+        read.nics.map(({ mac, mtu, model }) => ({ mac, mtu: mtu ?? 0, model })),
+        spec.nics.map(({ mac, mtu, model }) => ({ mac, mtu, model })),
+      ); // V-17
       t.equal(new Set(read.disks.map((one) => one.dev)).size, read.disks.length, 'every disk has a name of its own');
       const parsed = read.metadata === undefined ? undefined : parseRecord(read.metadata);
       t.same(parsed, { ok: true, record: withoutSecrets(record) });
@@ -100,7 +106,11 @@ void t.test('CPU: levels become models that libvirt knows; AVX-512 is refused un
     const record = sampleRecord({ spec: { cpu: { vcpus: 1, maxVcpus: 1, sockets: 1, cores: 1, threads: 1, model } } });
     const cpu = require(parseXml(buildDomainXml(record, sampleOptions(record, { virtType }))).root, 'cpu');
     const required = children(cpu, 'feature').filter((one) => attribute(one, 'policy') === 'require');
-    return [attribute(cpu, 'mode'), textOf(find(cpu, 'model')), required.map((one) => attribute(one, 'name')).join(' ')];
+    return [
+      attribute(cpu, 'mode'),
+      textOf(find(cpu, 'model')),
+      required.map((one) => attribute(one, 'name')).join(' '),
+    ];
   };
   // V-14
   const v2aes = ['custom', 'qemu64', 'lahf_lm pni popcnt sse4.1 sse4.2 ssse3 aes'];
@@ -118,12 +128,26 @@ void t.test('a host that cannot have the VM says why', (t) => {
   const record = sampleRecord({ spec: { disks: [disk('root'), disk('data')] } });
   const noFile = sampleOptions(record, { disks: new Map([['root', { path: '/x', format: 'qcow2' }]]) });
   t.throws(() => buildDomainXml(record, noFile), { reason: 'unusable', field: 'spec.disks', message: /data/ });
-  t.throws(() => buildDomainXml(record, sampleOptions(record, { defaultBridge: '' })), { name: 'XmlError', field: 'spec.nics' });
+  t.throws(() => buildDomainXml(record, sampleOptions(record, { defaultBridge: '' })), {
+    name: 'XmlError',
+    field: 'spec.nics',
+  });
   t.throws(() => buildDomainXml(record, sampleOptions(record, { seedPath: 'seed.iso' })), { message: /not absolute/ });
-  const script = (order: number) => ({ name: `s${order}`, order, stage: 'boot' as const, content: '&'.repeat(32 * 1024) });
+  const script = (order: number) => ({
+    name: `s${order}`,
+    order,
+    stage: 'boot' as const,
+    content: '&'.repeat(32 * 1024),
+  });
   const base = record.spec.cloudInit;
-  const large = sampleRecord({ spec: { cloudInit: { ...base, scripts: Array.from({ length: 32 }, (_, i) => script(i)) } } });
-  t.throws(() => buildDomainXml(large, sampleOptions(large)), { name: 'XmlError', reason: 'too-large', field: 'spec.cloud_init' });
+  const large = sampleRecord({
+    spec: { cloudInit: { ...base, scripts: Array.from({ length: 32 }, (_, i) => script(i)) } },
+  });
+  t.throws(() => buildDomainXml(large, sampleOptions(large)), {
+    name: 'XmlError',
+    reason: 'too-large',
+    field: 'spec.cloud_init',
+  });
   t.end();
 });
 

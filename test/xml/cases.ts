@@ -19,7 +19,6 @@ function makeCase(name: string, record: VmRecord, more: Partial<BuildOptions> = 
 const plain = sampleRecord();
 const cpu = (model: string) => ({ vcpus: 1, maxVcpus: 1, sockets: 1, cores: 1, threads: 1, model });
 
-
 export const CASES: readonly Case[] = [
   makeCase('plain', plain),
   makeCase(
@@ -38,10 +37,7 @@ export const CASES: readonly Case[] = [
           cdrom('installer', { image: 'img-1123456789' }),
           cdrom('empty', { bus: 'scsi' }),
         ],
-        nics: [
-          nic('net0', { mtu: 9000 }),
-          nic('net1', { mac: '52:54:00:12:34:57', model: 'e1000e', bridge: 'br1' }),
-        ],
+        nics: [nic('net0', { mtu: 9000 }), nic('net1', { mac: '52:54:00:12:34:57', model: 'e1000e', bridge: 'br1' })],
         bootOrder: ['installer', 'root', 'net0'],
       },
     }),
@@ -50,7 +46,11 @@ export const CASES: readonly Case[] = [
   makeCase(
     'windows-uefi-kvm',
     sampleRecord({ spec: { osType: 'windows', firmware: 'uefi', cpu: cpu('host-passthrough') } }),
-    { virtType: 'kvm', nvramPath: '/var/lib/ostler/nvram/i-0123456789.fd', vncSocketPath: '/run/ostler/vnc/i-0123456789' },
+    {
+      virtType: 'kvm',
+      nvramPath: '/var/lib/ostler/nvram/i-0123456789.fd',
+      vncSocketPath: '/run/ostler/vnc/i-0123456789',
+    },
     false,
   ),
   makeCase('linux-uefi', sampleRecord({ spec: { firmware: 'uefi' } }), {}, false),
