@@ -28,6 +28,8 @@ export const agentConfigSchema = z.strictObject({
         .default('qemu:///system'),
       /** libvirt's own places when left out. */
       socket: absolutePathSchema.optional(),
+      /** Where libvirt keeps QEMU's logs; those of a deleted VM are removed. */
+      qemuLogDirectory: absolutePathSchema.default('/var/log/libvirt/qemu'),
     })
     .prefault({}),
   pools: z

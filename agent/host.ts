@@ -53,6 +53,7 @@ export interface HostFiles {
   makeDirectory(path: string, mode: number): Promise<void>;
   list(directory: string): Promise<readonly string[]>;
   size(path: string): Promise<number | undefined>;
+<<<<<<< HEAD
   statFs(path: string): Promise<FileSystem>;
 }
 
@@ -67,6 +68,14 @@ export interface FileSystem {
   readonly network: boolean;
   /** Whether files here can be opened with O_DIRECT (tmpfs and some FUSE ones cannot). */
   readonly directIo: boolean;
+=======
+  statFs(path: string): Promise<{
+    readonly capacityBytes: number;
+    readonly availableBytes: number;
+    readonly type: string;
+    readonly identity: string;
+  }>;
+>>>>>>> xml
 }
 
 export interface PartialFile {
