@@ -53,7 +53,6 @@ export interface HostFiles {
   makeDirectory(path: string, mode: number): Promise<void>;
   list(directory: string): Promise<readonly string[]>;
   size(path: string): Promise<number | undefined>;
-<<<<<<< HEAD
   statFs(path: string): Promise<FileSystem>;
 }
 
@@ -68,14 +67,6 @@ export interface FileSystem {
   readonly network: boolean;
   /** Whether files here can be opened with O_DIRECT (tmpfs and some FUSE ones cannot). */
   readonly directIo: boolean;
-=======
-  statFs(path: string): Promise<{
-    readonly capacityBytes: number;
-    readonly availableBytes: number;
-    readonly type: string;
-    readonly identity: string;
-  }>;
->>>>>>> xml
 }
 
 export interface PartialFile {
