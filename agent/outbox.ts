@@ -66,7 +66,10 @@ export async function openOutbox(path: string, deps: { log: Log; fault: FaultPoi
         await writeFileAtomic(path, snapshot(), 0o600);
         lines = pending.length + 1;
       } else {
-        await append(path, batch.map((one) => ('ack' in one ? JSON.stringify(one) : eventLine(one))));
+        await append(
+          path,
+          batch.map((one) => ('ack' in one ? JSON.stringify(one) : eventLine(one))),
+        );
         lines += batch.length;
       }
       deps.fault('outbox.written');

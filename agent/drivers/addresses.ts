@@ -28,5 +28,7 @@ async function ask(uuid: string, source: 'agent' | 'lease' | 'arp', hypervisor: 
 
 /** Loopback and link-local addresses reach nobody. */
 function isUseful(address: string): boolean {
-  return address !== '::1' && !address.startsWith('127.') && !/^fe[89ab]/i.test(address) && !address.startsWith('169.254.');
+  return (
+    address !== '::1' && !address.startsWith('127.') && !/^fe[89ab]/i.test(address) && !address.startsWith('169.254.')
+  );
 }

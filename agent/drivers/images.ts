@@ -122,7 +122,10 @@ async function receiveAll(
       signal.throwIfAborted();
       if (partial.received > before) attempt = 1;
       if (!toOstlerError(error).retryable || attempt >= ATTEMPTS) throw error;
-      deps.log.warn({ err: error, image: image.id, received: partial.received }, 'image download interrupted, resuming');
+      deps.log.warn(
+        { err: error, image: image.id, received: partial.received },
+        'image download interrupted, resuming',
+      );
       await deps.clock.sleep(RETRY_MS, signal);
     }
   }

@@ -107,7 +107,8 @@ function hostCalls(client: Client): Part<'version' | 'nodeInfo' | 'capabilities'
       const info = await named('describe the host', client.call('nodeGetInfo', {}));
       return { cpus: info.cpus, memoryBytes: info.memory * 1024, model: info.model };
     },
-    capabilities: async () => (await named('tell capabilities', client.call('connectGetCapabilities', {}))).capabilities,
+    capabilities: async () =>
+      (await named('tell capabilities', client.call('connectGetCapabilities', {}))).capabilities,
     async domainCapabilities({ arch, machine, virtType }) {
       const args = { arch, machine, virttype: virtType };
       return (await named('tell domain capabilities', client.call('connectGetDomainCapabilities', args))).capabilities;

@@ -11,7 +11,11 @@ import { isActive, stateOf, unless } from './domain-state.js';
 const IMAGES_PERCENT = 70;
 
 /** Disks, seed and a defined, stopped domain; on failure everything that this command made is taken back. */
-export async function provision(command: Command<'provision'>, context: CommandContext, deps: DriverDeps): Promise<Facts> {
+export async function provision(
+  command: Command<'provision'>,
+  context: CommandContext,
+  deps: DriverDeps,
+): Promise<Facts> {
   const { record, images } = command.body;
   const { state } = await stateOf(deps.hypervisor, record.uuid);
   if (isActive(state))
@@ -58,7 +62,9 @@ async function noteWhatIsMade(
   if (note !== undefined) return JSON.parse(note) as Made[];
   const files = plan.volumes.filter((volume) => volume.kind !== 'iso').map((volume) => volume.path);
   const candidates: Made[] = [
-    ...[...files, ...(plan.seedPath === undefined ? [] : [plan.seedPath])].map((path) => ({ kind: 'file', path }) as const),
+    ...[...files, ...(plan.seedPath === undefined ? [] : [plan.seedPath])].map(
+      (path) => ({ kind: 'file', path }) as const,
+    ),
     { kind: 'directory', path: plan.directory },
   ];
   const made: Made[] = newDomain ? [{ kind: 'domain', path: uuid }] : [];
@@ -133,5 +139,7 @@ async function makeDisk(volume: VolumeStep, context: CommandContext, deps: Drive
 /** For people who look with virsh; nothing of ours depends on it. */
 export function refreshLater(pools: readonly string[], deps: DriverDeps): void {
   for (const pool of pools)
-    deps.hypervisor.refreshPool(pool).catch((error: unknown) => deps.log.debug({ err: error, pool }, 'pool not refreshed'));
+    deps.hypervisor
+      .refreshPool(pool)
+      .catch((error: unknown) => deps.log.debug({ err: error, pool }, 'pool not refreshed'));
 }

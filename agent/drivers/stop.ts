@@ -14,7 +14,11 @@ const DEFAULT_REBOOT_MS = 90_000;
  * C-125, M-016: asks the guest by ACPI, later by its agent, too; when it does not stop in time it is powered off or left
  * alone, as ordered. Fact `forced=true` when the plug was pulled.
  */
-export async function shutdown(command: Command<'shutdown'>, context: CommandContext, deps: DriverDeps): Promise<Facts> {
+export async function shutdown(
+  command: Command<'shutdown'>,
+  context: CommandContext,
+  deps: DriverDeps,
+): Promise<Facts> {
   const { vmUuid, body } = command;
   const { state } = await stateOf(deps.hypervisor, vmUuid);
   if (!isActive(state)) return { already: 'true' };
@@ -120,11 +124,14 @@ async function askUntilReset(
     );
     deps.fault('reboot.asked');
     const rest = end - deps.clock.monotonic();
-    const done = await watch.until(async (event) => {
-      if (event?.type === 'reboot') return true;
-      stopped ||= !isActive((await stateOf(deps.hypervisor, uuid)).state);
-      return stopped;
-    }, Math.min(rest, ASK_AGAIN_MS));
+    const done = await watch.until(
+      async (event) => {
+        if (event?.type === 'reboot') return true;
+        stopped ||= !isActive((await stateOf(deps.hypervisor, uuid)).state);
+        return stopped;
+      },
+      Math.min(rest, ASK_AGAIN_MS),
+    );
     if (stopped) throw new OstlerError('WRONG_STATE', 'The guest powered off instead of restarting.', START_IT);
     if (done) return;
     if (rest <= ASK_AGAIN_MS)
