@@ -39,7 +39,11 @@ for (const [name, { schema, optional }] of Object.entries(EXAMPLES)) {
     const text = await read(name);
     for (const path of paths(parse(text))) {
       const top = path.split('.')[0] ?? path;
-      t.match(text, new RegExp(`(^|\\n)#[^\\n]*\\n(${top}):|\\n${top}:\\n +(#|[a-z])`), `${path} has a comment or a section`);
+      t.match(
+        text,
+        new RegExp(`(^|\\n)#[^\\n]*\\n(${top}):|\\n${top}:\\n +(#|[a-z])`),
+        `${path} has a comment or a section`,
+      );
     }
   });
 }

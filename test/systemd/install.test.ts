@@ -15,9 +15,13 @@ void t.test('an installation in a staging directory runs, and a second one keeps
   await run(INSTALL, ['--root', root]);
   for (const command of ['ostler', 'ostler-controller', 'ostler-agent'])
     t.ok((await lstat(join(root, 'usr/bin', command))).isSymbolicLink(), command);
-  const { stdout } = await run(process.execPath, [join(root, 'usr/bin/ostler'), 'explain', 'NO_CAPACITY', '-o', 'json'], {
-    cwd: '/',
-  });
+  const { stdout } = await run(
+    process.execPath,
+    [join(root, 'usr/bin/ostler'), 'explain', 'NO_CAPACITY', '-o', 'json'],
+    {
+      cwd: '/',
+    },
+  );
   t.match(JSON.parse(stdout), { code: 'NO_CAPACITY', exitCode: 5 }, 'it finds its modules in the staging directory');
   const modules = await readdir(join(root, 'usr/lib/ostler/node_modules'));
   t.ok(modules.includes('commander'));
