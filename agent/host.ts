@@ -11,6 +11,8 @@ export interface ImageInfo {
   /** As written in the file; undefined without one. */
   readonly backingFile: string | undefined;
   readonly backingFormat: string | undefined;
+  /** A qcow2 may keep its data in another file; such an image is never safe to take from outside. */
+  readonly dataFile: string | undefined;
 }
 
 export interface Progress {
@@ -43,26 +45,34 @@ export interface HostFiles {
   read(path: string): Promise<Buffer>;
   /** Temp file, fsync, rename, fsync of the directory. STORAGE_FULL when there is no room. */
   writeAtomic(path: string, data: Buffer | string, mode: number): Promise<void>;
-  /** Streams into a temp file; `commit` makes it appear under its name, `abort` removes it. `resumeFrom` bytes are kept. */
-  openPartial(path: string): Promise<PartialFile>;
+  /** Streams into the file `partial`, beside `path`; `commit` makes it appear as `path`, `abort` removes it. */
+  openPartial(path: string, partial: string): Promise<PartialFile>;
   /** Absent is success. */
   remove(path: string): Promise<void>;
   removeTree(path: string): Promise<void>;
   makeDirectory(path: string, mode: number): Promise<void>;
   list(directory: string): Promise<readonly string[]>;
   size(path: string): Promise<number | undefined>;
-  statFs(
-    path: string,
-  ): Promise<{
-    readonly capacityBytes: number;
-    readonly availableBytes: number;
-    readonly type: string;
-    readonly identity: string;
-  }>;
+  statFs(path: string): Promise<FileSystem>;
+}
+
+export interface FileSystem {
+  readonly capacityBytes: number;
+  readonly availableBytes: number;
+  /** Linux's name: `ext4`, `nfs4` … */
+  readonly type: string;
+  /** Equal on all hosts that see the same files: a mark that the first of them leaves in the directory. */
+  readonly identity: string;
+  /** A file system of the kind that several hosts mount. */
+  readonly network: boolean;
+  /** Whether files here can be opened with O_DIRECT (tmpfs and some FUSE ones cannot). */
+  readonly directIo: boolean;
 }
 
 export interface PartialFile {
-  /** Bytes that lie there from an earlier attempt. */
+  /** Where the bytes lie until `commit`. */
+  readonly path: string;
+  /** Bytes that are there, those of an earlier attempt included. */
   readonly received: number;
   write(chunk: Buffer): Promise<void>;
   /** SHA-256 of everything in it, in lower-case hexadecimal. */

@@ -16,6 +16,16 @@ export interface DomainSummary {
   readonly persistent: boolean;
 }
 
+export interface DomainInfo {
+  readonly state: DomainState;
+  /** libvirt's name of the reason for the state. */
+  readonly reason: string;
+  /** Nanoseconds since the domain started; exact. */
+  readonly cpuTimeNs: bigint;
+  readonly memoryBytes: number;
+  readonly vcpus: number;
+}
+
 export interface DomainStats {
   readonly uuid: string;
   readonly state: DomainState;
@@ -80,6 +90,8 @@ export interface Hypervisor {
 
   listDomains(): Promise<readonly DomainSummary[]>;
   domainState(uuid: string): Promise<{ readonly state: DomainState; readonly reason: string }>;
+  /** State, CPU time and size at this moment; it asks no guest and no monitor, so that a frozen QEMU costs nothing. */
+  domainInfo(uuid: string): Promise<DomainInfo>;
   /** `inactive`: the persistent definition instead of the running one. */
   domainXml(uuid: string, options?: { inactive?: boolean; secure?: boolean }): Promise<string>;
   defineDomain(xml: string): Promise<{ readonly uuid: string; readonly name: string }>;

@@ -1,0 +1,64 @@
+import { idSchema } from '../../proto/model/names.js';
+import { deviceNameSchema } from '../../proto/model/vm.js';
+import type { ImageFormat } from '../../proto/model/image.js';
+
+/**
+ * Names of our files in a pool: one directory level, so that every directory pool can hold them and libvirt lists them.
+ * Ids have no hyphen behind their first, so `ostler-<id>-` is never the start of another VM's file.
+ */
+export function diskFileName(vmId: string, diskName: string): string {
+  return `ostler-${vmId}-${diskName}.qcow2`;
+}
+
+export function seedFileName(vmId: string): string {
+  return `ostler-${vmId}-seed.iso`;
+}
+
+export function imageFileName(imageId: string, format: ImageFormat): string {
+  return `ostler-image-${imageId}.${format}`;
+}
+
+export type PoolFile =
+  | { readonly kind: 'disk'; readonly vmId: string; readonly diskName: string }
+  | { readonly kind: 'seed'; readonly vmId: string }
+  | { readonly kind: 'image'; readonly imageId: string; readonly format: ImageFormat };
+
+const IMAGE = /^ostler-image-(img-[0-9a-z]+)\.(qcow2|raw|iso)$/;
+const SEED = /^ostler-(i-[0-9a-z]+)-seed\.iso$/;
+const DISK = /^ostler-(i-[0-9a-z]+)-([a-z][a-z0-9-]*)\.qcow2$/;
+
+/** What a file name in a pool means to us; undefined: not ours, hands off. */
+export function parseFileName(name: string): PoolFile | undefined {
+  const [, imageId, format] = IMAGE.exec(name) ?? [];
+  if (imageId !== undefined && idSchema.safeParse(imageId).success) {
+    return { kind: 'image', imageId, format: format as ImageFormat };
+  }
+  const [, seedOf] = SEED.exec(name) ?? [];
+  if (seedOf !== undefined && idSchema.safeParse(seedOf).success) return { kind: 'seed', vmId: seedOf };
+  const [, vmId, diskName] = DISK.exec(name) ?? [];
+  if (vmId === undefined || diskName === undefined) return undefined;
+  const valid = idSchema.safeParse(vmId).success && deviceNameSchema.safeParse(diskName).success;
+  return valid ? { kind: 'disk', vmId, diskName } : undefined;
+}
+
+/** The names in a pool's listing that belong to this VM and to nobody else: what expunging it removes. */
+export function vmFilesOf(vmId: string, listing: readonly string[]): string[] {
+  return listing.filter((name) => {
+    const file = parseFileName(name);
+    return file !== undefined && file.kind !== 'image' && file.vmId === vmId;
+  });
+}
+
+/** Files of VMs that are not in `known`, by VM id: left behind by a crash, or waiting for a VM that another host has. */
+export function orphanFiles(
+  known: ReadonlySet<string>,
+  listing: readonly string[],
+): ReadonlyMap<string, readonly string[]> {
+  const orphans = new Map<string, string[]>();
+  for (const name of listing) {
+    const file = parseFileName(name);
+    if (file === undefined || file.kind === 'image' || known.has(file.vmId)) continue;
+    orphans.set(file.vmId, [...(orphans.get(file.vmId) ?? []), name]);
+  }
+  return orphans;
+}

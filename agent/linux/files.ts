@@ -1,0 +1,68 @@
+import { access, mkdir, readdir, readFile, rm, stat, unlink } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { HostFiles } from '../host.js';
+import { fileError, syncDirectory, writeFileAtomic } from './durable.js';
+import { statFileSystem } from './file-system.js';
+import { openPartialFile } from './partial-file.js';
+
+function isAbsent(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOENT' || code === 'ENOTDIR';
+}
+
+export const linuxFiles: HostFiles = {
+  exists: (path) =>
+    access(path).then(
+      () => true,
+      () => false,
+    ),
+  async read(path) {
+    try {
+      return await readFile(path);
+    } catch (error) {
+      throw fileError(error, `read ${path}`);
+    }
+  },
+  writeAtomic: writeFileAtomic,
+  openPartial: openPartialFile,
+  async remove(path) {
+    try {
+      await unlink(path);
+      await syncDirectory(dirname(path));
+    } catch (error) {
+      if (!isAbsent(error)) throw fileError(error, `remove ${path}`);
+    }
+  },
+  async removeTree(path) {
+    try {
+      await rm(path, { recursive: true, force: true });
+      await syncDirectory(dirname(path));
+    } catch (error) {
+      if (!isAbsent(error)) throw fileError(error, `remove ${path}`);
+    }
+  },
+  async makeDirectory(path, mode) {
+    try {
+      await mkdir(path, { recursive: true, mode });
+    } catch (error) {
+      throw fileError(error, `make the directory ${path}`);
+    }
+  },
+  async list(directory) {
+    try {
+      return await readdir(directory);
+    } catch (error) {
+      if (isAbsent(error)) return [];
+      throw fileError(error, `list ${directory}`);
+    }
+  },
+  async size(path) {
+    try {
+      return (await stat(path)).size;
+    } catch (error) {
+      if (isAbsent(error)) return undefined;
+      throw fileError(error, `look at ${path}`);
+    }
+  },
+  statFs: statFileSystem,
+};
