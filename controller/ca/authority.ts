@@ -104,7 +104,7 @@ async function loadCa(folder: string): Promise<Ca | undefined> {
   ]);
   const sample = randomBytes(16);
   const signature = await webcrypto.subtle.sign(KEY_ALGORITHM, key, sample);
-  const publicKey = await certificate.publicKey.export(KEY_ALGORITHM, ['verify']);
+  const publicKey: unknown = await certificate.publicKey.export(KEY_ALGORITHM, ['verify']);
   if (!(await webcrypto.subtle.verify(KEY_ALGORITHM, publicKey as webcrypto.CryptoKey, signature, sample))) {
     throw new OstlerError('STORE_ERROR', `ca.key in ${folder} is not the key of ca.pem.`, {
       remedy: 'Put both files back from the same backup.',
@@ -114,7 +114,7 @@ async function loadCa(folder: string): Promise<Ca | undefined> {
 }
 
 async function makeKeys(): Promise<{ readonly keys: webcrypto.CryptoKeyPair; readonly keyPem: string }> {
-  const keys = (await webcrypto.subtle.generateKey(KEY_ALGORITHM, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair;
+  const keys = await webcrypto.subtle.generateKey(KEY_ALGORITHM, true, ['sign', 'verify']);
   const pkcs8 = await webcrypto.subtle.exportKey('pkcs8', keys.privateKey);
   return { keys, keyPem: x509.PemConverter.encode(pkcs8, 'PRIVATE KEY') + '\n' };
 }

@@ -61,7 +61,12 @@ function missing(vm: VmDoc, { hostName }: Observed, now: number): Correction | u
   const remedy = 'start it to define the domain again, or delete it with --expunge';
   return {
     vm: { ...vm, settled: 'error', stateReason, updateTime: now },
-    event: { kind: 'vm.missing', host: hostName, message: `${vm.record.name}: ${stateReason}; ${remedy}.`, metadata: {} },
+    event: {
+      kind: 'vm.missing',
+      host: hostName,
+      message: `${vm.record.name}: ${stateReason}; ${remedy}.`,
+      metadata: {},
+    },
   };
 }
 

@@ -128,7 +128,9 @@ export function createEngine(options: EngineOptions, deps: EngineDeps): Engine {
 
   const operations: Operations = {
     submit: async (request) => {
-      const result = await lock(() => submit(request, { store, index, executor, publish, newId: newIdOf(deps), fault }));
+      const result = await lock(() =>
+        submit(request, { store, index, executor, publish, newId: newIdOf(deps), fault }),
+      );
       kick();
       return { ...result, operation: watchers.present(result.operation) };
     },
@@ -143,7 +145,8 @@ export function createEngine(options: EngineOptions, deps: EngineDeps): Engine {
 
   async function requestCancel(id: string): Promise<OperationDoc> {
     const stored = store.get('operation', id);
-    if (stored === undefined) throw new OstlerError('NOT_FOUND', `There is no operation ${id}.`, { field: 'operation' });
+    if (stored === undefined)
+      throw new OstlerError('NOT_FOUND', `There is no operation ${id}.`, { field: 'operation' });
     const { value } = stored;
     if (isFinished(value) || value.cancelRequested || value.state === 'undoing') return watchers.present(value);
     const cancelled: OperationDoc = { ...value, cancelRequested: true };

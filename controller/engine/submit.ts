@@ -104,7 +104,8 @@ function refuse(error: ErrorInfo | undefined): void {
 
 function newOperation(request: SubmitRequest, target: Target, id: string, now: number): OperationDoc {
   const { args } = request;
-  const name = args.kind === 'vm.create' ? args.record.name : (target.vm?.value.record.name ?? target.image?.value.name);
+  const name =
+    args.kind === 'vm.create' ? args.record.name : (target.vm?.value.record.name ?? target.image?.value.name);
   return {
     id,
     kind: args.kind,

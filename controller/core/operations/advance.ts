@@ -47,9 +47,7 @@ export function commandIdOf(op: OperationDoc): string {
 
 /** An answer belongs to the step at work only if host and command id are both those that are waited for. */
 export function isAwaited(op: OperationDoc, answer: Answer): boolean {
-  return (
-    op.cursor.waiting === 'command' && answer.hostId === op.cursor.hostId && answer.commandId === commandIdOf(op)
-  );
+  return op.cursor.waiting === 'command' && answer.hostId === op.cursor.hostId && answer.commandId === commandIdOf(op);
 }
 
 /** The command that must be at work on a host now; the same whenever it is asked for. */

@@ -32,5 +32,11 @@ function onward(view: ClusterView, after: string): Next<Step, undefined> {
     if (host.online && host.id > after && (next === '' || host.id < next)) next = host.id;
   }
   if (next === '') return { next: 'done', state: 'succeeded', vm: undefined, detail: '', event: 'image.deleted' };
-  return { next: 'command', step: 'forget', hostId: next, vm: undefined, detail: `removing the copy on ${hostName(view, next)}` };
+  return {
+    next: 'command',
+    step: 'forget',
+    hostId: next,
+    vm: undefined,
+    detail: `removing the copy on ${hostName(view, next)}`,
+  };
 }

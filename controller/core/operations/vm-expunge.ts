@@ -28,7 +28,9 @@ export const vmExpunge: VmMachine<'vm.expunge', Step> = {
     switch (step) {
       case 'shutdown': {
         if (outcome.ok && !op.cancelRequested) return expunge(stopped(vm, outcome, now));
-        const error = outcome.ok ? { code: 'CANCELLED', message: 'Cancelled after the VM was stopped.' } : outcome.error;
+        const error = outcome.ok
+          ? { code: 'CANCELLED', message: 'Cancelled after the VM was stopped.' }
+          : outcome.error;
         const after = outcome.ok ? stopped(vm, outcome, now) : vm;
         return failure(error, after);
       }
