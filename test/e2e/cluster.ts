@@ -75,7 +75,6 @@ async function assemble(lab: Lab, options: ClusterOptions): Promise<Cluster> {
     config,
     stringify({
       dataDir,
-      runDir: join(directory, 'run'),
       publicName: lab.address('fabric'),
       api: { listen: '0.0.0.0:7443' },
       link: { listen: '0.0.0.0:7444' },
