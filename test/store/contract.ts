@@ -138,7 +138,7 @@ export function storeContract(t: Test, make: () => Promise<StoreUnderTest>): voi
     const before = { vms: [...store.list('vm')], hosts: [...store.list('host')] };
     const again = await reopen();
     t.equal(again.revision, 4, 'although the newest document is gone');
-    t.same({ vms: [...again.list('vm')], hosts: [...again.list('host')] }, before);
+    t.same(plain({ vms: [...again.list('vm')], hosts: [...again.list('host')] }), plain(before));
     t.equal(await again.commit([{ kind: 'vm', id: 'i-2', expect: 0, put: aVm(2) }]), 5);
     await again.close();
   });
@@ -148,4 +148,9 @@ export function storeContract(t: Test, make: () => Promise<StoreUnderTest>): voi
     await store.close();
     await t.rejects(store.commit([{ kind: 'vm', id: 'i-1', expect: 0, put: aVm(1) }]), { code: 'STORE_ERROR' });
   });
+}
+
+/** Absent and undefined are the same to a reader of a document, but not to a comparison. */
+function plain(value: unknown): unknown {
+  return JSON.parse(JSON.stringify(value));
 }
