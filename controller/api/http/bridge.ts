@@ -70,7 +70,7 @@ function collectRoutes(services: readonly ServedService[]): ReadonlyMap<string, 
         method: name,
         requestType: `ostler.v1.${requestType}`,
         responseType: `ostler.v1.${responseType}`,
-        message: method.request as AnyMethod['request'],
+        message: method.request,
         handler: handlers[name] as Route['handler'],
       });
     }

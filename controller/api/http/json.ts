@@ -46,7 +46,7 @@ function messageFromJson(type: protobuf.Type, json: unknown, path: string, depth
 
 function fieldOf(type: protobuf.Type, key: string): protobuf.Field | undefined {
   if (Object.hasOwn(type.fields, key)) return type.fields[key]?.resolve();
-  const camel = protobuf.util.camelCase(key);
+  const camel = key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
   return Object.hasOwn(type.fields, camel) && snake(camel) === key ? type.fields[camel]?.resolve() : undefined;
 }
 
