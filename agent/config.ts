@@ -28,6 +28,8 @@ export const agentConfigSchema = z.strictObject({
         .default('qemu:///system'),
       /** libvirt's own places when left out. */
       socket: absolutePathSchema.optional(),
+      /** Where libvirt keeps QEMU's logs; those of a deleted VM are removed. */
+      qemuLogDirectory: absolutePathSchema.default('/var/log/libvirt/qemu'),
     })
     .prefault({}),
   pools: z
@@ -46,7 +48,11 @@ export const agentConfigSchema = z.strictObject({
   journal: z
     .strictObject({
       /** Acknowledged results are kept this long, so that a late repetition is answered and not executed. */
-      retentionHours: z.number().positive().max(24 * 30).default(24),
+      retentionHours: z
+        .number()
+        .positive()
+        .max(24 * 30)
+        .default(24),
       maxEntries: z.int().min(10).max(100_000).default(1000),
     })
     .prefault({}),

@@ -96,8 +96,7 @@ export async function openJournal(options: JournalOptions, deps: Deps): Promise<
       entries.delete(id);
     },
     unfinished: () => oldestFirst(entries).filter((entry) => entry.result === undefined),
-    unacked: () =>
-      oldestFirst(entries).filter((entry) => entry.result !== undefined && entry.ackedTime === undefined),
+    unacked: () => oldestFirst(entries).filter((entry) => entry.result !== undefined && entry.ackedTime === undefined),
     async prune() {
       const acked = oldestFirst(entries).filter((entry) => entry.ackedTime !== undefined);
       const limit = clock.now() - options.retentionMs;

@@ -8,15 +8,15 @@ export interface DiskTarget {
   readonly address: { readonly controller: number; readonly target: number; readonly unit: number } | undefined;
 }
 
-/** virtio-scsi takes targets 0–255. The seed sits at the far end, so that it never moves when disks come and go. */
+/** virtio-scsi takes targets 0–255, libvirt's schema those of two digits. The seed sits at the far end, so that it never moves when disks come and go. */
 export const SEED_TARGET: DiskTarget = {
   dev: 'sdzz',
   bus: 'scsi',
-  address: { controller: 0, target: 255, unit: 0 },
+  address: { controller: 0, target: 99, unit: 0 },
 };
 
 /** An ICH9 AHCI controller has six ports. */
-const SATA_PORTS = 6;
+export const SATA_PORTS = 6;
 
 /** 0 → a, 25 → z, 26 → aa: the letters of vda, sdaa … */
 export function driveLetters(index: number): string {

@@ -4,7 +4,7 @@ import type { FaultPoint } from '../../proto/kit/fault.js';
 import type { Log } from '../../proto/kit/log.js';
 import type { ImageRef } from '../../proto/model/image.js';
 import type { Host, PartialFile } from '../host.js';
-import { imageFile, imagePartialFile } from '../layout.js';
+import { partialFile } from '../layout.js';
 import { assertSafeImage } from './image-safety.js';
 import { createSharedJobs, type SharedJobs } from './shared-jobs.js';
 
@@ -13,12 +13,12 @@ export type FetchImage = (image: string, offset: number, signal: AbortSignal) =>
 
 export interface Images {
   /**
-   * The path of the image in this directory; fetched first when it is not there. Nothing of a failed download stays, and
-   * a file under the image's name is always whole and checked.
+   * Sees to it that the image lies at `path`; fetches it when it does not. Nothing of a failed download stays, and a file
+   * under the image's name is always whole and checked.
    */
-  ensure(directory: string, image: ImageRef, progress: (percent: number) => void, signal: AbortSignal): Promise<string>;
-  /** Removes it from these directories. Absent is success. */
-  forget(directories: readonly string[], image: string): Promise<void>;
+  ensure(path: string, image: ImageRef, progress: (percent: number) => void, signal: AbortSignal): Promise<void>;
+  /** Removes the image's file and what a download left of it. Absent is success. */
+  forget(path: string): Promise<void>;
 }
 
 interface Deps {
@@ -35,23 +35,18 @@ const RETRY_MS = 1_000;
 
 export function createImages(options: { machineId: string }, deps: Deps): Images {
   const { host } = deps;
-  const jobs: SharedJobs<string> = createSharedJobs();
+  const jobs: SharedJobs<void> = createSharedJobs();
   return {
-    async ensure(directory, image, progress, signal) {
-      const path = imageFile(directory, image.id);
-      if (await isThere(path, image, host)) return path;
-      return jobs.join(path, progress, signal, async (report, all) => {
-        const partial = imagePartialFile(directory, image.id, options.machineId);
-        await download(path, partial, image, report, all, deps);
-        return path;
-      });
+    async ensure(path, image, progress, signal) {
+      if (await isThere(path, image, host)) return;
+      const partial = partialFile(path, options.machineId);
+      await jobs.join(path, progress, signal, (report, all) => download(path, partial, image, report, all, deps));
     },
-    async forget(directories, image) {
-      for (const directory of directories) {
-        await host.files.remove(imagePartialFile(directory, image, options.machineId));
-        await host.files.remove(imageFile(directory, image));
-        deps.fault('forget-image.removed');
-      }
+    async forget(path) {
+      await host.files.remove(partialFile(path, options.machineId));
+      deps.fault('forget-image.removing');
+      await host.files.remove(path);
+      deps.fault('forget-image.removed');
     },
   };
 }
@@ -127,7 +122,10 @@ async function receiveAll(
       signal.throwIfAborted();
       if (partial.received > before) attempt = 1;
       if (!toOstlerError(error).retryable || attempt >= ATTEMPTS) throw error;
-      deps.log.warn({ err: error, image: image.id, received: partial.received }, 'image download interrupted, resuming');
+      deps.log.warn(
+        { err: error, image: image.id, received: partial.received },
+        'image download interrupted, resuming',
+      );
       await deps.clock.sleep(RETRY_MS, signal);
     }
   }

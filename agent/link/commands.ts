@@ -7,7 +7,7 @@ import type { Log } from '../../proto/kit/log.js';
 import type { DomainReport } from '../../proto/model/host.js';
 import { toErrorDetail } from '../../proto/status.js';
 import { parseCommand, type Command, type CommandContext, type Executors, type Facts } from '../command.js';
-import type { Journal, } from '../journal.js';
+import type { Journal } from '../journal.js';
 import type { JournalEntry } from '../journal-entry.js';
 import { createKeyedQueue } from './keyed-queue.js';
 
@@ -61,13 +61,15 @@ export function createCommandRunner(deps: Deps): CommandRunner {
   return {
     handle(wire) {
       const id = wire.id ?? '';
-      const recorded = journal.get(id)?.result;
-      if (recorded !== undefined) return deps.onResult(ostler.v1.CommandResult.decode(recorded));
+      const entry = journal.get(id);
+      if (entry?.result !== undefined) return deps.onResult(ostler.v1.CommandResult.decode(entry.result));
       if (atWork.has(id)) return;
       try {
         const command = parseCommand(wire);
         refuseStale(command, journal);
-        launch(command, ostler.v1.Command.encode(wire).finish());
+        // Begun by the process before: what it noted must not be written over.
+        const begun = entry !== undefined && !mayHaveMoved(entry, deps.bootId);
+        launch(command, begun ? undefined : ostler.v1.Command.encode(wire).finish());
       } catch (error) {
         // Nothing was begun, so nothing is recorded: the same command would be refused again.
         log.warn({ err: error, command: id }, 'command refused');
@@ -79,7 +81,7 @@ export function createCommandRunner(deps: Deps): CommandRunner {
     },
     running: () => [...atWork.keys()],
     recover() {
-      for (const entry of journal.unfinished()) recoverOne(entry, deps, launch);
+      for (const entry of journal.unfinished()) if (!atWork.has(entry.id)) recoverOne(entry, deps, launch);
     },
     async idle() {
       while (atWork.size > 0) await Promise.all([...atWork.values()].map((one) => one.done));
@@ -105,9 +107,11 @@ function refuseStale(command: Command, journal: Journal): void {
  */
 function recoverOne(entry: JournalEntry, deps: Deps, launch: (command: Command, wire: undefined) => void): void {
   const { journal, log } = deps;
-  const runsGuest = entry.kind === 'start' || entry.kind === 'reboot';
-  if (runsGuest && entry.bootId !== deps.bootId) {
-    log.warn({ command: entry.id, vm: entry.vmId }, 'a start from before the machine went down is left to the controller');
+  if (mayHaveMoved(entry, deps.bootId)) {
+    log.warn(
+      { command: entry.id, vm: entry.vmId },
+      'a start from before the machine went down is left to the controller',
+    );
     journal.forget(entry.id).catch((error: unknown) => log.error({ err: error }, 'journal entry could not be removed'));
     return;
   }
@@ -118,6 +122,11 @@ function recoverOne(entry: JournalEntry, deps: Deps, launch: (command: Command, 
     log.error({ err: error, command: entry.id }, 'a recorded command is not understood and is dropped');
     journal.forget(entry.id).catch(() => undefined);
   }
+}
+
+/** A guest that this command would run may run elsewhere by now: the machine went down in between. */
+function mayHaveMoved(entry: JournalEntry, bootId: string): boolean {
+  return (entry.kind === 'start' || entry.kind === 'reboot') && entry.bootId !== bootId;
 }
 
 async function execute(command: Command, wire: Uint8Array | undefined, signal: AbortSignal, deps: Deps): Promise<void> {

@@ -66,7 +66,8 @@ export function createQemuImg(program = 'qemu-img'): QemuImg {
 
 /** qemu-img takes `json:…` and `driver:…` for more than a path; an absolute path is neither. */
 function safe(path: string): string {
-  if (!path.startsWith('/') || path.includes('\0')) throw new OstlerError('INTERNAL', `${path} is not an absolute path`);
+  if (!path.startsWith('/') || path.includes('\0'))
+    throw new OstlerError('INTERNAL', `${path} is not an absolute path`);
   return path;
 }
 
@@ -88,7 +89,9 @@ async function appear(path: string, make: (temporary: string) => Promise<void>):
 function refuseFailure({ code, stderr }: RunResult, what: string): void {
   if (code === 0) return;
   if (/No space left|Disk quota exceeded/.test(stderr))
-    throw new OstlerError('STORAGE_FULL', `No room to ${what}.`, { remedy: 'Free space on this pool, or use another.' });
+    throw new OstlerError('STORAGE_FULL', `No room to ${what}.`, {
+      remedy: 'Free space on this pool, or use another.',
+    });
   throw new OstlerError('STORAGE_ERROR', `Could not ${what}: ${lastLine(stderr)}`);
 }
 

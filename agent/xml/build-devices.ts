@@ -1,5 +1,5 @@
 import type { Element } from '@xmldom/xmldom';
-import { diskTargets } from '../core/disk-target.js';
+import { diskTargets, SATA_PORTS } from '../core/disk-target.js';
 import type { VmRecord, VmSpec } from '../../proto/model/vm.js';
 import { addDisk, addSeed, requireAbsolute } from './build-disk.js';
 import { addNic } from './build-nic.js';
@@ -15,10 +15,18 @@ export function bootOrders(spec: VmSpec): ReadonlyMap<string, number> {
   return new Map(names.map((name, index) => [name, index + 1]));
 }
 
-/** Devices that take a PCIe port each: virtio disks, NICs, SCSI, USB, serial, balloon, random numbers. */
+/**
+ * Devices that take a PCIe port each: virtio disks, NICs, SCSI, USB, serial, balloon, random numbers, and every SATA
+ * controller but the chipset's own.
+ */
 function pcieDevices(spec: VmSpec, hasSeed: boolean): number {
   const virtioDisks = spec.disks.filter((disk) => disk.bus === 'virtio').length;
-  return virtioDisks + spec.nics.length + (needsScsi(spec, hasSeed) ? 1 : 0) + 4;
+  const moreSata = Math.max(0, sataControllers(spec) - 1);
+  return virtioDisks + spec.nics.length + (needsScsi(spec, hasSeed) ? 1 : 0) + moreSata + 4;
+}
+
+function sataControllers(spec: VmSpec): number {
+  return Math.ceil(spec.disks.filter((disk) => disk.bus === 'sata').length / SATA_PORTS);
 }
 
 function needsScsi(spec: VmSpec, hasSeed: boolean): boolean {
@@ -33,8 +41,7 @@ function addControllers(devices: Element, spec: VmSpec, hasSeed: boolean): void 
   add(devices, 'controller', { type: 'usb', index: 0, model: 'qemu-xhci' });
   add(devices, 'controller', { type: 'virtio-serial', index: 0 });
   if (needsScsi(spec, hasSeed)) add(devices, 'controller', { type: 'scsi', index: 0, model: 'virtio-scsi' });
-  const sata = spec.disks.filter((disk) => disk.bus === 'sata').length;
-  for (let index = 0; index < Math.ceil(sata / 6); index++) add(devices, 'controller', { type: 'sata', index });
+  for (let index = 0; index < sataControllers(spec); index++) add(devices, 'controller', { type: 'sata', index });
 }
 
 /** The console's log keeps what the guest says while nobody listens; virtlogd rotates it. */

@@ -77,7 +77,9 @@ export function parseXml(text: string): XmlDocument {
   }
   let document: Document;
   try {
-    const parser = new DOMParser({ onError: onWarningStopParsing, locator: false });
+    // XML 1.0's line ends; xmldom's own way is XML 1.1's, which takes U+0085 and U+2028 away.
+    const normalizeLineEndings = (input: string): string => input.replace(/\r\n?/g, '\n');
+    const parser = new DOMParser({ onError: onWarningStopParsing, locator: false, normalizeLineEndings });
     document = parser.parseFromString(text.slice(declaration.length), 'application/xml');
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
@@ -96,7 +98,9 @@ export function serializeXml(xml: XmlDocument): string {
 /** One element as XML, its namespaces included. */
 export function serializeNode(node: Document | Element): string {
   try {
-    return new XMLSerializer().serializeToString(node, { requireWellFormed: true });
+    // A carriage return in text must be a reference, or every reader makes a line feed of it. Elsewhere (comments, CDATA)
+    // no parsed document has one.
+    return new XMLSerializer().serializeToString(node, { requireWellFormed: true }).replaceAll('\r', '&#13;');
   } catch (error) {
     throw new XmlError('malformed', `XML cannot carry this: ${error instanceof Error ? error.message : String(error)}`);
   }

@@ -62,14 +62,25 @@ export function isConnectionLoss(error: unknown): boolean {
   return error instanceof OstlerError && error.code === 'HOST_UNREACHABLE' && error.cause !== undefined;
 }
 
+/** grpc-js wraps the system's words in its own. */
+function tidy(message: string): string {
+  return message
+    .replace(/^No connection established\. Last error: (?:Error: )?/, '')
+    .replace(/\.? ?Resolution note: ?$/, '.');
+}
+
 /** Says for a lost connection which address it was and what may be wrong. */
 export function explainConnection(error: OstlerError, connection: Connection | undefined): OstlerError {
   if (connection === undefined || !isConnectionLoss(error)) return error;
   const tls = /certificate|self.signed|SSL|TLS|ERR_TLS|issuer/i.test(error.message);
-  return new OstlerError('HOST_UNREACHABLE', `Cannot reach the controller at ${connection.address}: ${error.message}`, {
-    remedy: tls
-      ? "Log in with the controller's CA certificate: ostler login --ca FILE; the address must be a name of its certificate."
-      : 'Is the controller running (systemctl status ostler-controller), and is the address right (ostler config show)?',
-    cause: error,
-  });
+  return new OstlerError(
+    'HOST_UNREACHABLE',
+    `Cannot reach the controller at ${connection.address}: ${tidy(error.message)}`,
+    {
+      remedy: tls
+        ? "Log in with the controller's CA certificate: ostler login --ca FILE; the address must be a name of its certificate."
+        : 'Is the controller running (systemctl status ostler-controller), and is the address right (ostler config show)?',
+      cause: error,
+    },
+  );
 }

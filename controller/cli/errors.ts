@@ -9,12 +9,13 @@ export function usageError(message: string, remedy: string, field?: string): Ost
   return new OstlerError('INVALID_FIELD', message, { remedy, ...(field === undefined ? {} : { field }) });
 }
 
-/** Commander's refusals as errors of ours; undefined when it only printed help or the version. */
-export function fromCommander(error: CommanderError, helpCommand: string): OstlerError | undefined {
-  if (error.exitCode === 0) return undefined;
-  const message = error.message.replace(/^error: /, '').replaceAll('\n', ' ');
-  const sentence = error.code === 'commander.help' ? 'The command is not complete' : message;
-  return usageError(`${sentence.charAt(0).toUpperCase()}${sentence.slice(1)}.`, `See: ${helpCommand} --help`);
+/** Commander's refusals as errors of ours. */
+export function fromCommander(error: CommanderError, helpCommand: string): OstlerError {
+  const message = error.message
+    .replace(/^error: /, '')
+    .replaceAll('\n', ' ')
+    .replace(/\.$/, '');
+  return usageError(`${message.charAt(0).toUpperCase()}${message.slice(1)}.`, `See: ${helpCommand} --help`);
 }
 
 /** What happened and why; which field; what next. For NO_CAPACITY also host → reason. */
@@ -48,7 +49,7 @@ export function formatErrorJson(error: OstlerError): string {
 
 export interface Failure {
   readonly exitCode: number;
-  /** For stderr; empty for a help text that was asked for. */
+  /** For stderr; empty when commander has printed a help text. */
   readonly text: string;
 }
 
@@ -61,8 +62,12 @@ export function toFailure(
     readonly explain: (error: OstlerError) => OstlerError;
   },
 ): Failure {
+  if (thrown instanceof CommanderError) {
+    if (thrown.exitCode === 0) return { exitCode: EXIT.OK, text: '' };
+    // A noun without its verb: commander has printed the help already.
+    if (thrown.code === 'commander.help') return { exitCode: EXIT.USAGE, text: '' };
+  }
   const known = thrown instanceof CommanderError ? fromCommander(thrown, options.helpCommand) : toOstlerError(thrown);
-  if (known === undefined) return { exitCode: EXIT.OK, text: '' };
   const error = options.explain(known);
   return { exitCode: exitCodeOf(error.code), text: options.json ? formatErrorJson(error) : formatError(error) };
 }

@@ -30,9 +30,16 @@ export function addGlobalOptions(program: Command): Command {
         .argParser((text) => parseDuration(text, '--timeout'))
         .default(DEFAULT_TIMEOUT_MS, '10m'),
     )
-    .option('--dry-run', 'change nothing; print what would be done, where, and why not elsewhere', false)
-    .option('-y, --yes', 'answer every question with yes', false)
-    .option('-q, --quiet', 'no progress and no closing sentence', false)
+    .option('--dry-run', 'change nothing; print what would be done, where, and why not elsewhere')
+    .option('-y, --yes', 'answer every question with yes')
+    .option('-q, --quiet', 'no progress and no closing sentence')
     .option('--no-color', 'no colors (also: the environment variable NO_COLOR)')
     .option('--request-id <id>', 'makes a repeated call harmless: the same id does the work once');
+}
+
+/** What commander read; flags that were not given are absent. */
+export function readGlobals(program: Command): Globals {
+  const { dryRun = false, yes = false, quiet = false, requestId, ...rest } = program.opts<Partial<Globals>>();
+  const { output = 'table', wait = true, timeout = DEFAULT_TIMEOUT_MS, color = true } = rest;
+  return { output, wait, timeout, color, dryRun, yes, quiet, requestId };
 }

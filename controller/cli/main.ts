@@ -43,4 +43,5 @@ const io: Io = {
 };
 const code = await run(process.argv.slice(2), io, version());
 process.exitCode = code === EXIT.INTERRUPTED ? signalCode : code;
-process.stdin.unref();
+// A pipe that was read must not keep the process; a file as input has no such method.
+io.stdin.unref?.();

@@ -5,7 +5,7 @@ import { EXIT } from './codes.js';
 import { resolveConnection, type Connection } from './config.js';
 import type { Context, Verb } from './context.js';
 import { toFailure } from './errors.js';
-import { addGlobalOptions, type Globals } from './globals.js';
+import { addGlobalOptions, readGlobals } from './globals.js';
 import type { Io } from './io.js';
 import { addCompletion } from './nouns/completion.js';
 import { addController, addStatus } from './nouns/controller.js';
@@ -59,6 +59,7 @@ export function createProgram(io: Io, version: string, shell: Shell): Command {
   addConfig(program, shell);
   addExplain(program, shell);
   addCompletion(program, shell);
+  program.helpCommand('help [command]', 'print help');
   return program.addHelpText(
     'after',
     EXIT_CODES +
@@ -105,13 +106,6 @@ export async function run(argv: readonly string[], io: Io, version: string): Pro
   } finally {
     clients?.close();
   }
-}
-
-type RawGlobals = Omit<Globals, 'requestId'> & { readonly requestId?: string };
-
-function readGlobals(program: Command): Globals {
-  const { requestId, ...options } = program.opts<RawGlobals>();
-  return { ...options, requestId };
 }
 
 /** Errors of the command line itself come before options are read, so the words are looked at directly. */

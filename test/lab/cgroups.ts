@@ -41,18 +41,19 @@ export async function removeCgroups(name: string): Promise<void> {
   }
 }
 
-/** A cgroup stays busy for a moment after its last process is gone. */
+/** A cgroup stays busy for a moment after its last process is gone. Somebody else may be removing the same one. */
 async function removeTree(directory: string): Promise<void> {
-  for (const entry of await readdir(directory, { withFileTypes: true })) {
+  for (const entry of await readdir(directory, { withFileTypes: true }).catch(() => [])) {
     if (entry.isDirectory()) await removeTree(join(directory, entry.name));
   }
   for (let attempt = 0; ; attempt++) {
-    const members = (await readFile(join(directory, 'cgroup.procs'), 'utf8')).split('\n').filter((pid) => pid !== '');
-    for (const pid of members) signal(Number(pid), 'SIGKILL');
+    const procs = await readFile(join(directory, 'cgroup.procs'), 'utf8').catch(() => '');
+    for (const pid of procs.split('\n').filter((line) => line !== '')) signal(Number(pid), 'SIGKILL');
     try {
       await rmdir(directory);
       return;
     } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
       if (attempt === 100) throw error;
       await sleep(20);
     }

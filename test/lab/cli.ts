@@ -24,7 +24,7 @@ async function bringUp(id: string, count: string | undefined): Promise<void> {
   const hosts = Number(count ?? '3');
   if (!Number.isInteger(hosts) || hosts < 1 || hosts > 32) throw new UsageError('up N: N is from 1 to 32');
   const lab = await Lab.up({ hosts, id, keep: true });
-  console.log(`${lab.hosts.join(' ')} are up; shared directory ${lab.shared}, fabric ${lab.address('fabric')}`);
+  console.log(`${lab.hosts.join(' ')} up; shared directory ${lab.shared}, fabric ${lab.address('fabric')}`);
 }
 
 async function command(id: string, verb: string | undefined, args: readonly string[]): Promise<number> {

@@ -31,7 +31,15 @@ export function domainXml({ name, disk, cdrom, boot = 'disk', memoryMib = 128 }:
       : `<controller type='scsi' model='virtio-scsi'/><disk type='file' device='cdrom'><driver name='qemu' type='raw'/>
          <source file='${cdrom}'/><target dev='sda' bus='scsi'/><readonly/>${order('cdrom')}</disk>`,
   ];
-  return `<domain type='qemu'><name>${name}</name><memory unit='MiB'>${memoryMib.toString()}</memory><vcpu>1</vcpu>
+  // The same on every host: it is the same domain.
+  const uuid = [
+    hash.slice(0, 8),
+    hash.slice(8, 12),
+    `4${hash.slice(13, 16)}`,
+    `8${hash.slice(17, 20)}`,
+    hash.slice(20),
+  ];
+  return `<domain type='qemu'><name>${name}</name><uuid>${uuid.join('-')}</uuid><memory unit='MiB'>${memoryMib.toString()}</memory><vcpu>1</vcpu>
     <os><type arch='x86_64' machine='q35'>hvm</type></os>
     <features><acpi/><apic/><tcg><tb-cache unit='MiB'>32</tb-cache></tcg></features>
     <on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>destroy</on_crash>

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import YAML from 'yaml';
 import { guest } from '../guest/guest.js';
+import { run } from '../guest/run.js';
 import { define, domainState, macOf, serial, shareDisk, shareSeed, type } from './domain.js';
 import { Lab } from './lab.js';
 import { until } from './processes.js';
@@ -20,7 +21,7 @@ const USER_DATA = {
   runcmd: ['echo "made by $(hostname)" >/tmp/made', ['sh', '-c', 'exit 7']],
 };
 
-void t.test('a guest on two hosts', { skip, timeout: 110_000 }, async (t) => {
+void t.test('a guest on two hosts', { skip, timeout: 240_000 }, async (t) => {
   const lab = await Lab.up({ hosts: 2 });
   t.teardown(() => lab.down());
   const disk = await shareDisk(lab, 'web1.qcow2');
@@ -53,10 +54,19 @@ void t.test('a guest on two hosts', { skip, timeout: 110_000 }, async (t) => {
     t.equal(stdout.trim(), 'shut off', 'the host is back and still knows its domain, not running');
   });
 
+  await t.test('moves to another host while it runs; libvirt takes /shared for shared storage', async (t) => {
+    const uri = async (host: string): Promise<string> =>
+      `qemu+unix:///system?socket=${await lab.path(host, '/run/libvirt/libvirt-sock')}`;
+    const data = ['--migrateuri', `tcp://${lab.address('h1')}`];
+    await run(['virsh', '-c', await uri('h2'), 'migrate', '--live', 'web1', await uri('h1'), ...data]);
+    await type(lab, 'h1', 'web1', 'echo moved >/data/x; sync; cat /data/x');
+    t.ok(await serial(lab, 'h1', 'web1', /^moved/m));
+  });
+
   await t.test('powers off when its button is pressed', async (t) => {
-    await lab.exec('h2', ['virsh', 'shutdown', 'web1', '--mode', 'acpi']);
-    t.ok(await serial(lab, 'h2', 'web1', /EVENT power-button/));
-    await domainState(lab, 'h2', 'web1', 'shut off');
+    await lab.exec('h1', ['virsh', 'shutdown', 'web1', '--mode', 'acpi']);
+    t.ok(await serial(lab, 'h1', 'web1', /EVENT power-button/));
+    await domainState(lab, 'h1', 'web1', 'shut off');
   });
 
   await t.test('applies a seed, and ignores its power button when told', async (t) => {

@@ -3,7 +3,9 @@ import { once } from 'node:events';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
+import { run } from '../guest/run.js';
 import { Lab } from './lab.js';
 import { baseDirectory } from './layout.js';
 import { namespaceOf, pids, until } from './processes.js';
@@ -151,6 +153,26 @@ void t.test('two hosts', { skip, timeout: 60_000 }, async (t) => {
     await lab.down();
     t.same(await leftovers(lab, namespaces), []);
   });
+});
+
+void t.test('by hand', { skip, timeout: 30_000 }, async (t) => {
+  const script = fileURLToPath(new URL('../../../scripts/lab', import.meta.url));
+  const name = `t${process.pid.toString()}`;
+  const lab = async (...args: string[]): Promise<string> =>
+    (await run([script, '--name', name, ...args])).stdout.trim();
+  t.teardown(() => lab('down').catch(() => undefined));
+  t.match(await lab('up', '1'), /^h1 up/);
+  t.equal(await lab('exec', 'h1', 'hostname'), 'h1');
+  await t.rejects(lab('exec', 'h1', 'false'));
+  await lab('cut', 'h1', 'link');
+  t.equal(await lab('status'), 'h1 up, link cut, storage ok');
+  await lab('kill', 'h1');
+  t.equal(await lab('status'), 'h1 down');
+  await lab('start', 'h1');
+  t.equal(await lab('status'), 'h1 up, link ok, storage ok');
+  await t.rejects(lab('cut', 'h1', 'everything'), /expected link, guests, storage/);
+  await lab('down');
+  await t.rejects(lab('status'), /there is no lab/);
 });
 
 void t.test('the next lab clears what a killed process left', { skip, timeout: 30_000 }, async (t) => {

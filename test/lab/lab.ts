@@ -60,8 +60,9 @@ export interface Lab {
   down(): Promise<void>;
 }
 
-/** Clears what dead owners left, then boots a lab. */
+/** Clears what dead owners left, then boots a lab. @throws Error with what the hosts said when one does not come up */
 async function up(options: LabOptions): Promise<Lab> {
+  if (process.getuid?.() !== 0) throw new Error('a lab makes namespaces and mounts: it needs root');
   await sweep();
   const id = options.id ?? randomBytes(4).toString('hex');
   const directory = join(baseDirectory(), id);

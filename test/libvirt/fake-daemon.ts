@@ -118,7 +118,10 @@ export async function startFakeDaemon(options: FakeOptions = {}): Promise<FakeDa
       unfinished++;
       if (unfinished >= (options.maxClientRequests ?? 5)) s.pause();
       const handler = known && handlers.get(known.name);
-      if (handler === undefined) return fail(39, 7, `unknown procedure: ${frame.procedure}`);
+      if (handler === undefined) {
+        fail(39, 7, `unknown procedure: ${frame.procedure}`);
+        return;
+      }
       calls.set(known!.name, (calls.get(known!.name) ?? 0) + 1);
       try {
         const args: unknown = decode(known!.procedure.args as Codec<unknown, never>, frame.payload);

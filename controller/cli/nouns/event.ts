@@ -5,7 +5,7 @@ import { EXIT } from '../codes.js';
 import { say, type Context } from '../context.js';
 import { parseCount } from '../input/key-values.js';
 import { writeAll } from '../io.js';
-import { csvOf, formatYaml, printList, type View } from '../output/print.js';
+import { csvOf, formatJsonLine, formatYaml, printList, type View } from '../output/print.js';
 import { toPlain } from '../output/plain.js';
 import { absoluteTime, relativeTime } from '../output/time.js';
 import { harmless } from '../output/text.js';
@@ -116,7 +116,7 @@ async function watchOnce(
 function eventText(context: Context, event: ostler.v1.Event): string {
   switch (context.globals.output) {
     case 'json':
-      return `${JSON.stringify(eventView.json(event))}\n`;
+      return formatJsonLine(eventView.json(event));
     case 'yaml':
       return `---\n${formatYaml(eventView.json(event))}`;
     case 'csv':

@@ -43,13 +43,14 @@ export const hostView: View<Host> = {
     { header: 'VMS', cell: (host) => String(host.vmCount ?? 0), right: true },
     {
       header: 'VCPUS',
-      cell: (host) => `${host.allocatedVcpus ?? 0}/${host.facts?.cpus ?? 0}`,
+      cell: (host) => (host.facts ? `${host.allocatedVcpus ?? 0}/${host.facts.cpus ?? 0}` : ''),
       raw: (host) => host.allocatedVcpus ?? 0,
       right: true,
     },
     {
       header: 'MEMORY',
-      cell: (host) => `${formatBytes(host.allocatedMemoryBytes ?? 0)}/${formatBytes(host.facts?.memoryBytes ?? 0)}`,
+      cell: (host) =>
+        host.facts ? `${formatBytes(host.allocatedMemoryBytes ?? 0)}/${formatBytes(host.facts.memoryBytes ?? 0)}` : '',
       raw: (host) => host.allocatedMemoryBytes ?? 0,
       right: true,
     },

@@ -5,7 +5,7 @@ import { parseChoice } from '../input/key-values.js';
 import { isTerminal } from '../io.js';
 import { printList, tableOf, type View } from '../output/print.js';
 import { toPlain } from '../output/plain.js';
-import { relativeTime } from '../output/time.js';
+import { absoluteTime, relativeTime } from '../output/time.js';
 import { fitTo } from '../output/text.js';
 import { formatBytes, formatPercent, formatRate } from '../output/units.js';
 import { allPages } from '../pages.js';
@@ -55,7 +55,12 @@ const vmTop: View<Vm> = {
     rateColumn('WRITE', (usage) => usage.diskWriteBytesPerSecond),
     rateColumn('NET IN', (usage) => usage.netReceiveBytesPerSecond),
     rateColumn('NET OUT', (usage) => usage.netTransmitBytesPerSecond),
-    { header: 'SAMPLE', cell: (vm, now) => relativeTime(vm.usage?.sampleTime, now), wide: true },
+    {
+      header: 'SAMPLE',
+      cell: (vm, now) => relativeTime(vm.usage?.sampleTime, now),
+      raw: (vm) => absoluteTime(vm.usage?.sampleTime),
+      wide: true,
+    },
   ],
   name: (vm) => vm.name ?? '',
   json: (vm) => toPlain(v1.Vm, vm),
@@ -98,7 +103,12 @@ const hostTop: View<Host> = {
       raw: (host) => host.facts?.memoryBytes ?? 0,
       right: true,
     },
-    { header: 'SAMPLE', cell: (host, now) => relativeTime(host.usage?.sampleTime, now), wide: true },
+    {
+      header: 'SAMPLE',
+      cell: (host, now) => relativeTime(host.usage?.sampleTime, now),
+      raw: (host) => absoluteTime(host.usage?.sampleTime),
+      wide: true,
+    },
   ],
   name: (host) => host.name ?? '',
   json: (host) => toPlain(v1.Host, host),

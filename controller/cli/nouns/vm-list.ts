@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import type { Context } from '../context.js';
 import { parseCount } from '../input/key-values.js';
 import { printList, printOne } from '../output/print.js';
@@ -9,6 +9,7 @@ import { vmView } from './vm-view.js';
 interface ListFlags {
   readonly filter?: string;
   readonly all?: boolean;
+  readonly showDeleted?: boolean;
   readonly sort?: string;
   readonly limit?: string;
 }
@@ -20,6 +21,7 @@ export function addVmList(parent: Command, shell: Shell): void {
     .description('list VMs')
     .option('--filter <terms>', 'only those for which all terms hold: state=RUNNING host=h1 name:web label.tier=front')
     .option('-a, --all', 'also destroyed and expunged ones')
+    .addOption(new Option('--show-deleted', "the API's word for --all").hideHelp())
     .option('--sort <field>', 'name, create_time, state or host; "host desc" turns it round')
     .option('--limit <n>', 'at most so many')
     .addHelpText(
@@ -38,7 +40,12 @@ async function listVms(context: Context, flags: ListFlags): Promise<number> {
   const limit = flags.limit === undefined ? undefined : parseCount(flags.limit, '--limit');
   const rows = await allPages(limit, async (page) => {
     const response = await vms.listVms(
-      { ...page, filter: flags.filter ?? '', showDeleted: flags.all === true, orderBy: flags.sort ?? '' },
+      {
+        ...page,
+        filter: flags.filter ?? '',
+        showDeleted: flags.all === true || flags.showDeleted === true,
+        orderBy: flags.sort ?? '',
+      },
       { signal: context.io.interrupted },
     );
     return { rows: response.vms, next: response.nextPageToken };

@@ -53,7 +53,7 @@ function cpuLine(vm: Vm): string {
   if (!cpu) return '';
   const plug = (cpu.maxVcpus ?? 0) > (cpu.vcpus ?? 0) ? `, up to ${cpu.maxVcpus ?? 0}` : '';
   const topology = cpu.sockets ? `, ${cpu.sockets} × ${cpu.cores ?? 1} × ${cpu.threads ?? 1}` : '';
-  return `${cpu.vcpus ?? 0} vCPUs${plug}${topology}${cpu.model ? `, ${cpu.model}` : ''}`;
+  return `${counted(cpu.vcpus ?? 0, 'vCPU')}${plug}${topology}${cpu.model ? `, ${cpu.model}` : ''}`;
 }
 
 function memoryLine(vm: Vm): string {
@@ -92,7 +92,9 @@ function accountOf(vm: Vm): string {
   const cloud = vm.spec?.cloudInit;
   if (!cloud?.enabled) return 'none';
   const keys = cloud.sshKeys?.length ?? 0;
-  const login = [cloud.passwordHash ? 'password' : '', keys > 0 ? `${keys} SSH keys` : ''].filter(Boolean).join(', ');
+  const login = [cloud.passwordHash ? 'password' : '', keys > 0 ? counted(keys, 'SSH key') : '']
+    .filter(Boolean)
+    .join(', ');
   return `${cloud.user ?? ''}${login === '' ? '' : ` (${login})`}`;
 }
 
@@ -100,7 +102,7 @@ function liveLine(vm: Vm): string {
   const { live } = vm;
   if (!live) return '';
   const memory = formatBytes(live.memoryBytes ?? 0);
-  return `${live.domainState ?? ''} (${live.domainReason ?? ''}), ${live.vcpus ?? 0} vCPUs, ${memory}`;
+  return `${live.domainState ?? ''} (${live.domainReason ?? ''}), ${counted(live.vcpus ?? 0, 'vCPU')}, ${memory}`;
 }
 
 export const vmView: View<Vm> = {
@@ -147,7 +149,10 @@ export const vmView: View<Vm> = {
     ['NICs', (vm.spec?.nics ?? []).map(nicLine).join('\n')],
     ['Boot order', (vm.spec?.bootOrder ?? []).join(', ')],
     ['Addresses', (vm.addresses ?? []).join(', ')],
-    ['System', [word(v1.OsType[vm.spec?.osType ?? 0]), word(v1.Firmware[vm.spec?.firmware ?? 0])].join(', ')],
+    [
+      'System',
+      [word(v1.OsType[vm.spec?.osType ?? 0]), word(v1.Firmware[vm.spec?.firmware ?? 0])].filter(Boolean).join(', '),
+    ],
     ['Account', accountOf(vm)],
     ['Shutdown', shutdownLine(vm)],
     ['Guest agent', vm.guestAgentConnected ? 'connected' : 'not connected'],
@@ -163,6 +168,10 @@ export const vmView: View<Vm> = {
     ['Etag', vm.etag ?? ''],
   ],
 };
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
+}
 
 /** A line that is left out when there is nothing to say. */
 function only(label: string, value: string | null | undefined): [string, string][] {

@@ -1,6 +1,6 @@
 import { stringify } from 'yaml';
 import { useColor, type Context } from '../context.js';
-import { writeAll } from '../io.js';
+import { isTerminal, writeAll } from '../io.js';
 import { formatCsv, type CsvValue } from './csv.js';
 import { formatDetails, formatTable } from './table.js';
 import { harmless, type Tone } from './text.js';
@@ -28,8 +28,21 @@ export interface View<T> {
   readonly details: (row: T, now: number) => readonly (readonly [label: string, value: string])[];
 }
 
+/** JSON escapes C0 controls by itself; C1 controls and direction overrides would reach a terminal. */
+function escapeRest(json: string): string {
+  return json.replace(
+    /[\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
 export function formatJson(value: unknown): string {
-  return `${JSON.stringify(value, null, 2)}\n`;
+  return `${escapeRest(JSON.stringify(value, null, 2))}\n`;
+}
+
+/** One object on one line. */
+export function formatJsonLine(value: unknown): string {
+  return `${escapeRest(JSON.stringify(value))}\n`;
 }
 
 export function formatYaml(value: unknown): string {
@@ -66,7 +79,14 @@ export async function printList<T>(
   const { io, globals } = context;
   if (rows.length === 0 && (globals.output === 'table' || globals.output === 'wide') && !globals.quiet)
     io.stderr.write(`${none}\n`);
-  await writeAll(io.stdout, listText(context, view, rows));
+  await writeAll(io.stdout, forReader(context, listText(context, view, rows)));
+}
+
+/** csv and yaml carry texts as they are, for programs; on a terminal they are made harmless too. */
+function forReader(context: Context, text: string): string {
+  const { output } = context.globals;
+  if ((output !== 'csv' && output !== 'yaml') || !isTerminal(context.io.stdout)) return text;
+  return text.split(/\r?\n/).map(harmless).join('\n');
 }
 
 function listText<T>(context: Context, view: View<T>, rows: readonly T[]): string {
@@ -86,7 +106,7 @@ function listText<T>(context: Context, view: View<T>, rows: readonly T[]): strin
 }
 
 export async function printOne<T>(context: Context, view: View<T>, row: NoInfer<T>): Promise<void> {
-  await writeAll(context.io.stdout, oneText(context, view, row));
+  await writeAll(context.io.stdout, forReader(context, oneText(context, view, row)));
 }
 
 function oneText<T>(context: Context, view: View<T>, row: T): string {

@@ -1,0 +1,99 @@
+import { OstlerError } from '../../proto/kit/errors.js';
+import type { ImageRef } from '../../proto/model/image.js';
+import type { VmRecord } from '../../proto/model/vm.js';
+import { diskFileName, seedFileName } from '../core/vm-files.js';
+import { planVolumes, type ImageStep, type VolumeStep } from '../core/volume-plan.js';
+import { seedIso } from '../seed/seed.js';
+import { buildDomainXml } from '../xml/build-domain.js';
+import type { DriverDeps } from './deps.js';
+import type { Pool } from './pools.js';
+import { asOstlerError } from './xml-errors.js';
+
+/** Everything a VM needs on this host, as data: made from the record anew at every start. */
+export interface VmPlan {
+  readonly images: readonly ImageStep[];
+  readonly volumes: readonly VolumeStep[];
+  /** Undefined: this VM has no seed. */
+  readonly seedPath: string | undefined;
+  readonly directory: string;
+  readonly xml: string;
+  readonly pools: readonly string[];
+}
+
+/** cloud-init runs again when this grows; nothing asks for that yet. */
+const SEED_GENERATION = 1;
+
+type PlanDeps = Pick<DriverDeps, 'pools' | 'host' | 'layout' | 'accelerator' | 'defaultBridge'>;
+
+/**
+ * The plan of a VM, or the first reason why this host cannot have it. `room`: whether the pools must have room for what
+ * would have to be written.
+ */
+export async function planVm(
+  record: VmRecord,
+  images: readonly ImageRef[],
+  options: { room: boolean },
+  deps: PlanDeps,
+): Promise<VmPlan> {
+  const pools = await deps.pools.list({ fresh: options.room });
+  const plan = planVolumes(record, {
+    pools: options.room ? pools : pools.map((pool) => ({ ...pool, availableBytes: Number.MAX_SAFE_INTEGER })),
+    defaultPool: deps.pools.defaultPool,
+    images: new Map(images.map((image) => [image.id, image])),
+    listings: options.room ? await listAll(pools, deps) : new Map(),
+  });
+  if (!plan.ok) throw refusalError(plan.refusals);
+  const { volumes } = plan;
+  const used = pools.filter((pool) => volumes.some((volume) => volume.pool === pool.name));
+  const seedPath = record.spec.cloudInit.enabled ? seedPathOf(record, pools, deps.pools.defaultPool) : undefined;
+  const { accelerator } = await deps.accelerator.choose();
+  const xml = asOstlerError(() =>
+    buildDomainXml(record, {
+      virtType: accelerator === 'kvm' ? 'kvm' : 'qemu',
+      disks: new Map(volumes.map(({ diskName, path, format }) => [diskName, { path, format }])),
+      ...(seedPath === undefined ? {} : { seedPath }),
+      serialLogPath: deps.layout.serialLog(record.id),
+      defaultBridge: deps.defaultBridge,
+      diskCache: used.every((pool) => pool.directIo) ? 'none' : 'writeback',
+    }),
+  );
+  const { images: imageSteps } = plan;
+  const directory = deps.layout.vmDirectory(record.id);
+  return { images: imageSteps, volumes, seedPath, directory, xml, pools: used.map((pool) => pool.name) };
+}
+
+/** The seed's bytes: the same record always gives the same. */
+export function seedOf(record: VmRecord): Buffer {
+  return asOstlerError(() => seedIso(record, SEED_GENERATION));
+}
+
+/** Beside the boot disk. */
+function seedPathOf(record: VmRecord, pools: readonly Pool[], defaultPool: string): string {
+  const first = record.spec.disks.find((disk) => disk.device === 'disk') ?? record.spec.disks[0];
+  const name = first === undefined || first.pool === '' ? defaultPool : first.pool;
+  const directory = pools.find((pool) => pool.name === name)?.path ?? '';
+  return `${directory}/${seedFileName(record.id)}`;
+}
+
+async function listAll(pools: readonly Pool[], deps: PlanDeps): Promise<Map<string, readonly string[]>> {
+  const usable = pools.filter((pool) => pool.active && pool.path.startsWith('/'));
+  return new Map(
+    await Promise.all(usable.map(async (pool) => [pool.name, await deps.host.files.list(pool.path)] as const)),
+  );
+}
+
+function refusalError(refusals: readonly { code: string; field: string; message: string; remedy: string }[]): Error {
+  const [first] = refusals;
+  if (first === undefined) return new OstlerError('INTERNAL', 'The plan was refused without a reason.');
+  const others = refusals.slice(1).map((refusal, index) => [`also.${index + 1}`, refusal.message] as const);
+  return new OstlerError(first.code as 'NOT_FOUND', first.message, {
+    field: first.field,
+    remedy: first.remedy,
+    metadata: Object.fromEntries(others),
+  });
+}
+
+/** Where a disk of a VM lies in a directory, whether it is there or not. */
+export function diskPath(directory: string, vmId: string, disk: string): string {
+  return `${directory}/${diskFileName(vmId, disk)}`;
+}

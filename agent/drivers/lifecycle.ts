@@ -1,0 +1,50 @@
+import { OstlerError } from '../../proto/kit/errors.js';
+import type { ImageFormat } from '../../proto/model/image.js';
+import type { Command, Executors, Facts } from '../command.js';
+import { imageFileName } from '../core/vm-files.js';
+import { metadataXml, METADATA_NAMESPACE, METADATA_PREFIX } from '../xml/metadata.js';
+import type { DriverDeps } from './deps.js';
+import { isActive, stateOf } from './domain-state.js';
+import { expunge } from './expunge.js';
+import { provision } from './provision.js';
+import { start } from './start.js';
+import { reboot, shutdown } from './stop.js';
+import { asOstlerError } from './xml-errors.js';
+
+/** What the controller may order, and who does it. Every verb converges: see agent/command.ts. */
+export function createExecutors(deps: DriverDeps): Executors {
+  return {
+    provision: (command, context) => provision(command, context, deps),
+    start: (command, context) => start(command, context, deps),
+    shutdown: (command, context) => shutdown(command, context, deps),
+    reboot: (command, context) => reboot(command, context, deps),
+    expunge: (command, context) => expunge(command, context, deps),
+    'set-record': (command) => setRecord(command, deps),
+    'forget-image': (command) => forgetImage(command.body.image, deps),
+  };
+}
+
+/** Names, description, labels, soft deletion: into the definition, and into the running domain when there is one. */
+async function setRecord(command: Command<'set-record'>, deps: DriverDeps): Promise<Facts> {
+  const { record } = command.body;
+  const { state } = await stateOf(deps.hypervisor, record.uuid);
+  if (state === 'gone')
+    throw new OstlerError('NOT_FOUND', `${record.id} is not on this host.`, { metadata: { vm: record.id } });
+  deps.fault('set-record.writing');
+  await deps.hypervisor.setMetadata(record.uuid, {
+    namespace: METADATA_NAMESPACE,
+    prefix: METADATA_PREFIX,
+    xml: asOstlerError(() => metadataXml(record)),
+    live: isActive(state),
+  });
+  deps.fault('set-record.written');
+  return {};
+}
+
+const FORMATS: readonly ImageFormat[] = ['qcow2', 'raw', 'iso'];
+
+async function forgetImage(image: string, deps: DriverDeps): Promise<Facts> {
+  for (const directory of await deps.pools.directories())
+    for (const format of FORMATS) await deps.images.forget(`${directory}/${imageFileName(image, format)}`);
+  return {};
+}

@@ -1,0 +1,48 @@
+import type { DomainReport } from '../../proto/model/host.js';
+import { OstlerError } from '../../proto/kit/errors.js';
+import type { Hypervisor } from '../hypervisor.js';
+import { readDomain, type DomainData } from '../xml/read-domain.js';
+import { isActive, stateOf } from './domain-state.js';
+
+/** What a domain is now, asked of libvirt; `gone` when it is not defined any more. Two calls side by side. */
+export async function describeDomain(uuid: string, hypervisor: Hypervisor): Promise<DomainReport> {
+  const [{ state, reason }, data] = await Promise.all([stateOf(hypervisor, uuid), readOrUndefined(uuid, hypervisor)]);
+  const active = isActive(state);
+  return {
+    uuid,
+    name: data?.name ?? '',
+    state: data === undefined ? 'gone' : state,
+    reason,
+    managed: data?.metadata !== undefined,
+    vmId: data?.metadata?.id ?? '',
+    epoch: Math.max(0, data?.metadata?.epoch ?? 0),
+    guestAgentConnected: active && data?.guestAgent === 'connected',
+    addresses: [],
+    consoleAvailable: active && (data?.serialPath !== undefined || data?.vncSocketPath !== undefined),
+  };
+}
+
+async function readOrUndefined(uuid: string, hypervisor: Hypervisor): Promise<DomainData | undefined> {
+  try {
+    return readDomain(await hypervisor.domainXml(uuid));
+  } catch (error) {
+    if (error instanceof OstlerError && error.code !== 'NOT_FOUND') throw error;
+    // Gone; or a domain of somebody else in an XML that we do not understand: not ours to report.
+    return undefined;
+  }
+}
+
+export function sameReport(a: DomainReport, b: DomainReport): boolean {
+  return (
+    a.name === b.name &&
+    a.state === b.state &&
+    a.reason === b.reason &&
+    a.managed === b.managed &&
+    a.vmId === b.vmId &&
+    a.epoch === b.epoch &&
+    a.guestAgentConnected === b.guestAgentConnected &&
+    a.consoleAvailable === b.consoleAvailable &&
+    a.addresses.length === b.addresses.length &&
+    a.addresses.every((address, index) => address === b.addresses[index])
+  );
+}

@@ -1,0 +1,99 @@
+import { OstlerError } from '../../proto/kit/errors.js';
+import type { ImageRef } from '../../proto/model/image.js';
+import type { VmRecord } from '../../proto/model/vm.js';
+import type { Command, CommandContext, Facts } from '../command.js';
+import { planVm, seedOf, type VmPlan } from './definition.js';
+import type { DriverDeps } from './deps.js';
+import { stateOf, unless } from './domain-state.js';
+import { watchDomain } from './domain-watch.js';
+
+/** For a domain that another process is just starting or ending. */
+const SETTLE_MS = 30_000;
+
+/**
+ * M-017: builds the domain anew from the record, then starts it. A running domain is success, whoever started it.
+ * Beside libvirt's own work it costs a few file look-ups and one definition.
+ */
+export async function start(command: Command<'start'>, context: CommandContext, deps: DriverDeps): Promise<Facts> {
+  const { record, images } = command.body;
+  const { hypervisor, fault } = deps;
+  const state = await settled(record.uuid, context, deps);
+  if (state === 'running') return { already: 'true' };
+  if (state === 'paused')
+    throw new OstlerError('WRONG_STATE', `${record.id} is paused, not stopped.`, { remedy: 'Resume it instead.' });
+  const plan = await planVm(record, images, { room: false }, deps);
+  await ensureFiles(plan, record, images, context, deps);
+  fault('start.files-there');
+  context.signal.throwIfAborted();
+  await hypervisor.defineDomain(plan.xml);
+  fault('start.defined');
+  deps.intents.set(record.uuid, 'none');
+  try {
+    await hypervisor.createDomain(record.uuid);
+  } catch (error) {
+    // "Already running" is success; anything else is what it is.
+    if ((await stateOf(hypervisor, record.uuid)).state !== 'running') throw error;
+  }
+  fault('start.created');
+  return Object.fromEntries(plan.volumes.map((volume) => [`volume.${volume.diskName}`, volume.path]));
+}
+
+/** libvirt goes on with a start or stop whose caller died: its outcome is awaited before deciding anything. */
+async function settled(uuid: string, context: CommandContext, deps: DriverDeps): Promise<string> {
+  const moving = ({ state, reason }: { state: string; reason: string }): boolean =>
+    state === 'shutdown' || (state === 'paused' && (reason === 'starting up' || reason === 'shutting down'));
+  let now = await stateOf(deps.hypervisor, uuid);
+  if (!moving(now)) return now.state;
+  const watch = await watchDomain(uuid, deps, context.signal);
+  try {
+    const done = await watch.until(async () => {
+      now = await stateOf(deps.hypervisor, uuid);
+      return !moving(now);
+    }, SETTLE_MS);
+    if (done) return now.state;
+  } finally {
+    watch.close();
+  }
+  throw new OstlerError('WRONG_STATE', `The domain is ${now.state} (${now.reason}) and does not settle.`, {
+    remedy: 'Stop it with force, then start it.',
+  });
+}
+
+async function ensureFiles(
+  plan: VmPlan,
+  record: VmRecord,
+  images: readonly ImageRef[],
+  context: CommandContext,
+  deps: DriverDeps,
+): Promise<void> {
+  const { files } = deps.host;
+  for (const volume of plan.volumes) {
+    if (volume.kind === 'iso' || (await files.exists(volume.path))) continue;
+    throw new OstlerError('STORAGE_ERROR', `The disk ${volume.diskName} is not there: ${volume.path}`, {
+      remedy: 'Look whether its pool is mounted; restore the file from a backup if it is lost.',
+      metadata: { path: volume.path },
+    });
+  }
+  for (const step of plan.images) {
+    const image = images.find((one) => one.id === step.imageId);
+    if (image === undefined) continue;
+    const progress = (percent: number): void => context.progress(percent, `fetching image ${image.id}: ${percent} %`);
+    await deps.images.ensure(step.path, image, progress, context.signal);
+  }
+  await files.makeDirectory(plan.directory, 0o700);
+  if (plan.seedPath !== undefined) await ensureSeed(plan.seedPath, seedOf(record), deps);
+}
+
+/** Written only when it changed: a start should not wait for an fsync that changes nothing. */
+async function ensureSeed(path: string, seed: Buffer, deps: DriverDeps): Promise<void> {
+  const { files } = deps.host;
+  if ((await files.size(path)) === seed.length && (await files.read(path)).equals(seed)) return;
+  await files.writeAtomic(path, seed, 0o600);
+  deps.fault('start.seed-written');
+}
+
+/** Powers off whatever runs; a domain that is off or gone is success. */
+export async function powerOff(uuid: string, deps: DriverDeps): Promise<void> {
+  deps.intents.set(uuid, 'destroy');
+  await unless(['NOT_FOUND', 'WRONG_STATE'], () => deps.hypervisor.destroyDomain(uuid));
+}

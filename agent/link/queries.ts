@@ -1,0 +1,98 @@
+import { CONSOLE_KINDS, domainReportToWire, enumFromWire, vmRecordToWire } from '../../proto/convert.js';
+import type { ostler } from '../../proto/gen/ostler.js';
+import { invalidField, OstlerError, toOstlerError } from '../../proto/kit/errors.js';
+import type { Log } from '../../proto/kit/log.js';
+import { uuidSchema } from '../../proto/model/names.js';
+import { toErrorDetail } from '../../proto/status.js';
+import type { Consoles } from '../drivers/console.js';
+import type { Observer } from '../drivers/observe.js';
+import type { Hypervisor } from '../hypervisor.js';
+import { parseRecord, readMetadataXml, METADATA_NAMESPACE } from '../xml/metadata.js';
+import { carryTunnel, type TunnelCall } from './tunnel.js';
+
+type WireQuery = ostler.v1.Query.$Properties;
+type WireResult = ostler.v1.QueryResult.$Properties;
+
+export interface QueryDeps {
+  readonly hypervisor: Hypervisor;
+  readonly observer: Observer;
+  readonly consoles: Consoles;
+  readonly log: Log;
+  /** A new stream of the present link. */
+  readonly openTunnelCall: () => TunnelCall;
+}
+
+/** Answers at once, changes nothing, is written down nowhere. Never throws: an error is an answer. */
+export async function answerQuery(query: WireQuery, deps: QueryDeps): Promise<WireResult> {
+  const id = query.id ?? '';
+  try {
+    return { query: id, ...(await answer(query, deps)) };
+  } catch (error) {
+    return { query: id, error: toErrorDetail(toOstlerError(error).toInfo()) };
+  }
+}
+
+function answer(query: WireQuery, deps: QueryDeps): Promise<Omit<WireResult, 'query'>> {
+  if (query.inspect) return inspect(uuidOf(query.inspect.vmUuid), deps.hypervisor);
+  if (query.listRecords) return listRecords(deps);
+  if (query.openTunnel) return openTunnel(query.openTunnel, deps);
+  throw new OstlerError('UNSUPPORTED', 'The controller asked something that this agent does not know.', {
+    remedy: 'Update ostler-agent on this host to the version of the controller.',
+  });
+}
+
+function uuidOf(text: string | null | undefined): string {
+  const parsed = uuidSchema.safeParse(text ?? '');
+  if (!parsed.success) throw invalidField('query.vm_uuid', 'is not a UUID in lower case');
+  return parsed.data;
+}
+
+async function inspect(uuid: string, hypervisor: Hypervisor): Promise<Omit<WireResult, 'query'>> {
+  const info = await hypervisor.domainInfo(uuid);
+  return {
+    live: {
+      domainState: info.state,
+      domainReason: info.reason,
+      cpuTimeNs: Number(info.cpuTimeNs),
+      memoryBytes: info.memoryBytes,
+      vcpus: info.vcpus,
+    },
+  };
+}
+
+/** For a rebuild of the controller: what the domains themselves say they are. */
+async function listRecords({ hypervisor, observer }: QueryDeps): Promise<Omit<WireResult, 'query'>> {
+  const records: ostler.v1.VmRecord.$Properties[] = [];
+  const unreadable: Record<string, string> = {};
+  const domains: ostler.v1.DomainReport.$Properties[] = [];
+  for (const { uuid, name } of await hypervisor.listDomains()) {
+    domains.push(domainReportToWire(await observer.report(uuid)));
+    const xml = await hypervisor.metadata(uuid, METADATA_NAMESPACE);
+    if (xml === undefined) continue;
+    const parsed = parseSafely(xml);
+    if (!parsed.ok) unreadable[name] = parsed.reason;
+    else if (parsed.record.uuid !== uuid) unreadable[name] = `the record is of the UUID ${parsed.record.uuid}`;
+    else records.push(vmRecordToWire(parsed.record));
+  }
+  return { records: { records, unreadable, domains } };
+}
+
+function parseSafely(xml: string): ReturnType<typeof parseRecord> {
+  try {
+    return parseRecord(readMetadataXml(xml));
+  } catch (error) {
+    return { ok: false, reason: (error as Error).message };
+  }
+}
+
+/** Opened first, answered then: a console that cannot be opened is the answer's error, not a tunnel that dies. */
+async function openTunnel(wire: ostler.v1.OpenTunnel.$Properties, deps: QueryDeps): Promise<Omit<WireResult, 'query'>> {
+  const tunnel = wire.tunnel ?? '';
+  if (!/^[\x21-\x7e]{1,200}$/.test(tunnel)) throw invalidField('query.open_tunnel.tunnel', 'is not a tunnel id');
+  const uuid = uuidOf(wire.vmUuid);
+  const kind = enumFromWire(CONSOLE_KINDS, wire.kind, 'query.open_tunnel.kind') ?? 'serial';
+  const view = await (kind === 'vnc' ? deps.consoles.openVnc(uuid) : deps.consoles.openSerial(uuid));
+  const serial = kind === 'serial';
+  carryTunnel({ tunnel, view, markReplay: serial }, deps.openTunnelCall(), deps.log);
+  return { tunnelOpened: {} };
+}
