@@ -53,6 +53,8 @@ const httpSchema = z
 /** Every key of /etc/ostler/controller.yaml with its default. Units are in the names. */
 export const controllerConfigSchema = z.strictObject({
   dataDir: z.string().startsWith('/', 'is not an absolute path').default('/var/lib/ostler/controller'),
+  /** When set, the API listens on the Unix socket `api.sock` in it as well, without TLS, for this machine's administrator. */
+  runDir: z.string().startsWith('/', 'is not an absolute path').optional(),
   /** Name or address of this machine as hosts and people dial it: in certificates and join tokens. */
   publicName: hostNameSchema.default('localhost'),
   /** Further names and addresses for the server certificate. */

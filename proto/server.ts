@@ -73,7 +73,7 @@ export function wellFormed(request: unknown): unknown {
   return request;
 }
 
-async function* eachWellFormed(requests: AsyncIterable<unknown>): AsyncGenerator<unknown> {
+async function* eachWellFormed(requests: AsyncIterable<unknown>): AsyncGenerator {
   for await (const request of requests) yield wellFormed(request);
 }
 

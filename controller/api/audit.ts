@@ -4,7 +4,7 @@ import type { Rule } from '../auth/rules.js';
 import type { Store } from '../store/store.js';
 import type { EventLog } from '../engine/env.js';
 import type { Caller } from './call.js';
-import { findHost, findImage, findVm } from './lookup.js';
+import { findHost, findImage, findVm } from '../store/lookup.js';
 
 export interface AuditEntry {
   readonly caller: Caller;

@@ -77,7 +77,7 @@ function protectUnary(rule: Rule, handler: AnyUnary, deps: ProtectDeps) {
 }
 
 function protectStream(rule: Rule, handler: AnyStream, deps: ProtectDeps) {
-  return async function* (request: unknown, context: CallContext): AsyncGenerator<unknown> {
+  return async function* (request: unknown, context: CallContext): AsyncGenerator {
     const caller = await authenticate(rule, context, deps);
     try {
       authorize(rule, caller, context);
@@ -94,7 +94,7 @@ function firstMessage(request: unknown): { readonly request: unknown; readonly f
     return { request, first: () => request };
   let first: unknown;
   const source = request as AsyncIterable<unknown>;
-  async function* tap(): AsyncGenerator<unknown> {
+  async function* tap(): AsyncGenerator {
     for await (const message of source) {
       first ??= message;
       yield message;

@@ -28,7 +28,7 @@ export function createEnrollment(deps: EnrollmentDeps): ApiHandlers<(typeof enro
         deps.agents.disconnect(host.id, 'The host joined anew.');
         return { host: host.id, certificatePem, caPem: deps.caPem, linkAddress: deps.linkAddress };
       } catch (error) {
-        const guessed = error instanceof OstlerError && error.code === 'PERMISSION_DENIED';
+        const guessed = error instanceof OstlerError && error.code === 'TOKEN_SPENT';
         if (guessed) await deps.throttle.failed(call.peer, call.signal);
         throw error;
       }

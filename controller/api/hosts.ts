@@ -14,10 +14,11 @@ import type { ClusterView } from '../core/view.js';
 import type { Agents } from '../engine/env.js';
 import type { NewId } from '../engine/ids.js';
 import { createLock } from '../engine/lock.js';
-import { changeDocument } from '../store/change.js';
 import { etagOf, type Store, type Stored } from '../store/store.js';
+import { updateDocument } from '../store/update.js';
 import type { ApiHandlers } from './call.js';
-import { findHost, requireHost } from './lookup.js';
+import { findHost } from '../store/lookup.js';
+import { requireHost } from './lookup.js';
 import { listPage } from './paging.js';
 import { checkEtag } from './request.js';
 import { hostState, hostToWire } from './wire/host.js';
@@ -95,7 +96,7 @@ export function createHosts(deps: HostsDeps): ApiHandlers<(typeof hostService)['
     createJoinToken: async (request) => {
       const { id } = requireHost(store, request.host);
       const secret = newSecret(request.ttlSeconds, clock.now());
-      await changeDocument(store, 'host', id, (host) => ({ ...host, joinSecret: secret.doc }));
+      await updateDocument(store, 'host', id, (host) => ({ ...host, joinSecret: secret.doc }));
       return tokenToWire(id, secret, deps);
     },
 
@@ -107,11 +108,12 @@ export function createHosts(deps: HostsDeps): ApiHandlers<(typeof hostService)['
         throw invalidField('set_schedulable', 'is false, but schedulable is given');
       if (!request.setTags && !request.setSchedulable) throw invalidField('set_tags', 'nothing is to be changed');
       const tags = parseModel(tagsSchema, request.tags, 'tags');
-      const changed = await changeDocument(store, 'host', stored.id, (host) => ({
+      await updateDocument(store, 'host', stored.id, (host) => ({
         ...host,
         ...(request.setTags ? { tags } : {}),
         ...(request.setSchedulable ? { schedulable: request.schedulable } : {}),
       }));
+      const changed = requireHost(store, stored.id);
       await identity.remember(changed.value);
       return toWire(changed);
     },

@@ -9,7 +9,8 @@ import { completeSpec, findContradiction, type KnownImage, type VmDraft } from '
 import type { NewId } from '../engine/ids.js';
 import type { Clock } from '../../proto/kit/clock.js';
 import type { Store } from '../store/store.js';
-import { findHost, requireImage } from './lookup.js';
+import { findHost } from '../store/lookup.js';
+import { requireImage } from './lookup.js';
 
 export interface RecordDeps {
   readonly store: Store;

@@ -90,7 +90,8 @@ export function createVms(deps: VmsDeps): ApiHandlers<(typeof vmService)['method
 
     undeleteVm: async (request, call) => {
       const vm = requireVm(store, request.vm);
-      const asked = { ...request, validateOnly: false };
+      const { etag, requestId } = request;
+      const asked = { vm: vm.id, etag, requestId, validateOnly: false };
       return settled(await submit('UndeleteVm', asked, vm.id, { kind: 'vm.undelete' }, call, deps), call, deps);
     },
 

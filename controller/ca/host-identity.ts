@@ -4,8 +4,9 @@ import { OstlerError } from '../../proto/kit/errors.js';
 import type { Log } from '../../proto/kit/log.js';
 import { ID_PATTERN } from '../../proto/model/names.js';
 import type { HostDoc } from '../core/model.js';
-import { changeDocument } from '../store/change.js';
 import type { Store, Stored } from '../store/store.js';
+import { findHost } from '../store/lookup.js';
+import { updateDocument } from '../store/update.js';
 import type { Authority } from './authority.js';
 import type { Register, RegisterEntry } from './register.js';
 
@@ -16,9 +17,9 @@ export interface HostIdentity {
    * was deleted, or not the host's newest.
    */
   identify(rawCertificate: Buffer | undefined): Promise<Stored<HostDoc>>;
-  /** Spends a join token. PERMISSION_DENIED, TOKEN_SPENT (used or too old), INVALID_FIELD (`csr_pem`). */
+  /** Spends a join token; the host by id or name. TOKEN_SPENT (used, too old, wrong), INVALID_FIELD (`csr_pem`): not spent. */
   join(
-    hostId: string,
+    hostRef: string,
     secret: string,
     csrPem: string,
   ): Promise<{ readonly host: HostDoc; readonly certificatePem: string }>;
@@ -67,11 +68,11 @@ export function createHostIdentity(deps: Deps): HostIdentity {
       if (serial === stored.value.nextCertificate?.serial) return promote(deps, hostId, serial);
       throw denied(`The certificate of ${stored.value.name} was replaced by a newer one.`);
     },
-    join: (hostId, secret, csrPem) => join(deps, hostId, secret, csrPem),
+    join: (hostRef, secret, csrPem) => join(deps, hostRef, secret, csrPem),
     renew: async (hostId, csrPem) => {
       const issued = await authority.issueHost(hostId, csrPem);
       const { serial, expireTime } = issued;
-      await changeDocument(store, 'host', hostId, (host) => ({ ...host, nextCertificate: { serial, expireTime } }));
+      await updateDocument(store, 'host', hostId, (host) => ({ ...host, nextCertificate: { serial, expireTime } }));
       log.info({ host: hostId, serial }, 'certificate renewed');
       return issued.certificatePem;
     },
@@ -140,30 +141,32 @@ async function promote(deps: Deps, hostId: string, serial: string): Promise<Stor
   const next = before?.nextCertificate;
   if (before !== undefined && next?.serial === serial)
     await deps.register.put({ ...entryOf(before), serial, expireTime: next.expireTime });
-  return changeDocument(deps.store, 'host', hostId, (host) => {
-    if (host.nextCertificate?.serial !== serial) return host;
+  await updateDocument(deps.store, 'host', hostId, (host) => {
+    if (host.nextCertificate?.serial !== serial) return undefined;
     const { nextCertificate, ...rest } = host;
     return { ...rest, certificateSerial: serial, certificateExpireTime: nextCertificate.expireTime };
   });
+  const stored = deps.store.get('host', hostId);
+  if (stored?.value.certificateSerial === serial) return stored;
+  throw denied(`Host ${hostId} was deleted or joined anew at this moment.`);
 }
 
 async function join(
   deps: Deps,
-  hostId: string,
+  hostRef: string,
   secret: string,
   csrPem: string,
 ): Promise<{ readonly host: HostDoc; readonly certificatePem: string }> {
   const { authority, register, store, clock, log } = deps;
-  const stored = store.get('host', hostId);
+  const stored = findHost(store, hostRef);
   const spent = (why: string): OstlerError =>
     new OstlerError('TOKEN_SPENT', why, { remedy: 'Ask for a new one: `ostler host token NAME`.' });
-  // A host that does not exist and a wrong secret look alike: nothing can be learned by asking.
-  if (stored === undefined) throw denied('The join token is not valid here.');
-  const { joinSecret } = stored.value;
-  if (joinSecret === undefined) throw spent('This join token was used already, or replaced by a newer one.');
-  if (!sameHash(hashSecret(secret), joinSecret.hash)) throw denied('The join token is not valid here.');
+  const joinSecret = stored?.value.joinSecret;
+  // A host that does not exist, a wrong secret and a used one look alike: nothing can be learned by asking.
+  if (stored === undefined || joinSecret === undefined || !sameHash(hashSecret(secret), joinSecret.hash))
+    throw spent('This join token was used already, was replaced by a newer one, or is not of this controller.');
   if (clock.now() >= joinSecret.expireTime) throw spent('This join token is past its time.');
-  const issued = await authority.issueHost(hostId, csrPem);
+  const issued = await authority.issueHost(stored.id, csrPem);
   const { nextCertificate: _ended, ...rest } = stored.value;
   const host: HostDoc = {
     ...rest,
@@ -175,14 +178,14 @@ async function join(
   };
   // Spent before it is answered, by the same write that names the certificate: of two joins at once only one gets through.
   try {
-    await store.commit([{ kind: 'host', id: hostId, expect: stored.revision, put: host }]);
+    await store.commit([{ kind: 'host', id: stored.id, expect: stored.revision, put: host }]);
   } catch (error) {
     if (error instanceof OstlerError && error.code === 'STALE_ETAG')
       throw spent('This join token is being used by another join at this moment.');
     throw error;
   }
   await register.put(entryOf(host));
-  log.info({ host: hostId, name: host.name, serial: issued.serial }, 'host joined');
+  log.info({ host: host.id, name: host.name, serial: issued.serial }, 'host joined');
   return { host, certificatePem: issued.certificatePem };
 }
 

@@ -130,7 +130,7 @@ export function completeCpu(cpu: VmDraft['cpu']): VmSpec['cpu'] {
   const product = (cpu.sockets ?? 1) * (cpu.cores ?? 1) * threads;
   const saysShape = cpu.sockets !== undefined && cpu.cores !== undefined;
   const vcpus = cpu.vcpus ?? Math.min(cpu.maxVcpus ?? product, product);
-  const maxVcpus = cpu.maxVcpus ?? (saysShape ? product : (cpu.vcpus ?? product));
+  const maxVcpus = cpu.maxVcpus ?? (saysShape ? Math.max(product, vcpus) : vcpus);
   const whole = (value: number): number => Math.max(1, Math.floor(value));
   const sockets = cpu.sockets ?? (cpu.cores === undefined ? 1 : whole(maxVcpus / (cpu.cores * threads)));
   const cores = cpu.cores ?? whole(maxVcpus / (sockets * threads));
@@ -156,11 +156,10 @@ function completeDisks(drafts: readonly DiskDraft[], given: Given, defaults: OsD
   });
 }
 
-/** C-063 wants one NIC; whoever names none gets one on the host's default bridge. */
+/** C-063: whoever names no NIC gets none, and the schema refuses that. */
 function completeNics(drafts: readonly NicDraft[], given: Given, defaults: OsDefaults, disks: Set<string>): Nic[] {
-  const wanted = drafts.length > 0 ? drafts : [{ name: '', bridge: '', mac: '', model: undefined, mtu: 0 }];
-  const taken = new Set([...disks, ...wanted.map((nic) => nic.name)]);
-  return wanted.map((draft, index) => ({
+  const taken = new Set([...disks, ...drafts.map((nic) => nic.name)]);
+  return drafts.map((draft, index) => ({
     name: draft.name === '' ? freeName([], 'nic', taken) : draft.name,
     bridge: draft.bridge,
     mac: draft.mac === '' ? (given.macs[index] ?? '') : draft.mac.toLowerCase(),

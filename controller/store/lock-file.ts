@@ -38,8 +38,12 @@ function runFlock(fd: number): Promise<number | null> {
 
 async function heldByAnother(path: string): Promise<OstlerError> {
   const owner = (await readFile(path, 'utf8')).trim();
-  return new OstlerError('STORE_ERROR', `Another controller (process ${owner || 'unknown'}) has this store open: ${path}`, {
-    remedy: 'Stop it first, or give this one a data directory of its own.',
-    metadata: { file: path, pid: owner },
-  });
+  return new OstlerError(
+    'STORE_ERROR',
+    `Another controller (process ${owner || 'unknown'}) has this store open: ${path}`,
+    {
+      remedy: 'Stop it first, or give this one a data directory of its own.',
+      metadata: { file: path, pid: owner },
+    },
+  );
 }

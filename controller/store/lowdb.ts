@@ -21,7 +21,7 @@ const LOCK_FILE = 'lock';
  * The embedded store: one JSON file a document, all of them in memory.
  *
  * A commit of one document is one durable replacement of its file. Any other commit is written to `transaction.json` first;
- * from then on it has happened, and a start after a crash puts into the documents what is missing. The file of the last such
+ * from then on it has happened and the caller is answered; the documents follow, and a start after a crash puts in place what is missing. The file of the last such
  * commit stays; applying it again changes nothing, because a document is only touched when its own revision is older, and
  * because a removal always goes through that file and so replaces it. It also carries the revision when the newest document
  * is gone.
@@ -45,19 +45,23 @@ export async function openStore(options: StoreOptions, deps: { readonly fault?: 
     throw error;
   }
 
-  /** Puts the documents of a commit in place, with one flush of each directory. */
+  async function putDocument(write: Write, revision: number): Promise<void> {
+    const { kind, id } = write;
+    if ('remove' in write) await removeDocument(directoryOf(kind), id);
+    else await writeDocument(directoryOf(kind), { format: 1, kind, id, revision, value: write.put }, fault);
+    fault('store.document-written');
+  }
+
+  /** Puts the documents of a commit in place, all at once: the disk joins their flushes. */
   async function putDocuments(writes: readonly Write[], revision: number): Promise<void> {
-    for (const write of writes) {
-      const { kind, id } = write;
-      if ('remove' in write) await removeDocument(directoryOf(kind), id);
-      else await writeDocument(directoryOf(kind), { format: 1, kind, id, revision, value: write.put }, fault);
-      fault('store.document-written');
-    }
+    // To the end of all of them, whatever one does: none may still be writing when they are tried again.
+    const results = await Promise.allSettled(writes.map((write) => putDocument(write, revision)));
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
     const emptied = new Set(writes.filter((write) => 'remove' in write).map((write) => write.kind));
     for (const kind of emptied) await syncDirectory(directoryOf(kind));
   }
 
-  /** A commit that has happened by its transaction file, while its documents could not be put in place. */
+  /** A commit that has happened by its transaction file, while its documents are not in place yet. */
   let unfinished: Transaction | undefined;
   let broken: OstlerError | undefined;
 
@@ -75,18 +79,15 @@ export async function openStore(options: StoreOptions, deps: { readonly fault?: 
     else {
       await decide(() => writeTransaction(root, { revision, writes }, fault));
       fault('store.transaction-written');
-      try {
-        await putDocuments(writes, revision);
-      } catch {
-        // It is durable all the same; the documents are caught up with before the next commit or at the next start.
-        unfinished = { revision, writes };
-      }
+      // Durable from here on. The documents follow at once, before the next commit or, after a crash, at the next start.
+      unfinished = { revision, writes };
     }
     fault('store.committed');
     table.apply(writes, revision);
     return revision;
   }
 
+  /** A failure here loses nothing: it is tried again before the next commit, which is refused as long as it fails. */
   async function finishEarlier(): Promise<void> {
     if (unfinished === undefined) return;
     const { writes, revision } = unfinished;
@@ -124,11 +125,12 @@ export async function openStore(options: StoreOptions, deps: { readonly fault?: 
       // A copy: what the caller does to its objects meanwhile must not get into the store.
       const own = structuredClone(writes);
       const result = tail.then(() => commitNow(own));
-      tail = result.catch(() => undefined);
+      tail = result.then(finishEarlier).catch(() => undefined);
       return result;
     },
     close: async () => {
       await tail;
+      await finishEarlier().catch(() => undefined);
       broken = new OstlerError('STORE_ERROR', 'The store is closed.');
       await lock.close();
     },

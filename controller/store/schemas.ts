@@ -138,6 +138,7 @@ const hostSchema = z.strictObject({
   joinSecret: z.strictObject({ hash: z.string(), expireTime: time }).optional(),
   certificateSerial: z.string(),
   certificateExpireTime: time,
+  nextCertificate: z.strictObject({ serial: z.string(), expireTime: time }).optional(),
   facts: factsSchema.optional(),
   seenTime: time,
   eventSequence: z.int().nonnegative(),

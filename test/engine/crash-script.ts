@@ -59,6 +59,7 @@ export async function runScript(engine: Engine, acknowledged: (operationId: stri
     });
     acknowledged(operation.id);
     const done = await engine.operations.wait(operation.id, { timeoutMs: 30_000, untilChange: false, signal });
-    if (done.state !== ends) throw new Error(`${args.kind} is ${done.state}, not ${ends}: ${done.error?.message ?? ''}`);
+    if (done.state !== ends)
+      throw new Error(`${args.kind} is ${done.state}, not ${ends}: ${done.error?.message ?? ''}`);
   }
 }

@@ -110,7 +110,15 @@ async function takeOver(lab: Lab): Promise<string[]> {
   }
   stop.abort();
   await running;
-  wrong.push(...verify(lab, store, allEvents(events).map((event) => event.kind).reverse()));
+  wrong.push(
+    ...verify(
+      lab,
+      store,
+      allEvents(events)
+        .map((event) => event.kind)
+        .reverse(),
+    ),
+  );
   engine.close();
   await events.close();
   await store.close();
@@ -128,7 +136,8 @@ function verify({ agents }: Lab, store: Awaited<ReturnType<typeof openStore>>, k
   const operations = [...store.list('operation')];
   if (operations.length !== SCRIPT.length) wrong.push(`${operations.length} operations for ${SCRIPT.length} requests`);
   for (const { value } of store.list('vm')) {
-    if (value.settled !== 'expunged' || value.operationId !== '') wrong.push(`${value.record.name} is ${value.settled}`);
+    if (value.settled !== 'expunged' || value.operationId !== '')
+      wrong.push(`${value.record.name} is ${value.settled}`);
   }
   if (kinds.join() !== SCRIPT_EVENTS.join()) wrong.push(`events: ${kinds.join(' ')}`);
   return wrong;

@@ -113,7 +113,11 @@ export function storeContract(t: Test, make: () => Promise<StoreUnderTest>): voi
   void t.test('ids that could leave the directory are refused, and a document twice in a commit', async (t) => {
     const { store } = await make();
     for (const id of ['', '.', '..', '../x', 'a/b', '.hidden', 'a\0b', 'x'.repeat(129)]) {
-      await t.rejects(store.commit([{ kind: 'vm', id, expect: 0, put: aVm(1) }]), { code: 'INVALID_FIELD' }, JSON.stringify(id));
+      await t.rejects(
+        store.commit([{ kind: 'vm', id, expect: 0, put: aVm(1) }]),
+        { code: 'INVALID_FIELD' },
+        JSON.stringify(id),
+      );
     }
     const twice = { kind: 'vm', id: 'i-1', expect: 0, put: aVm(1) } as const;
     await t.rejects(store.commit([twice, twice]), { code: 'INTERNAL' });

@@ -26,9 +26,7 @@ export function aRecord(n: number, change: Partial<VmRecord> = {}): VmRecord {
     spec: {
       cpu: { vcpus: 1, maxVcpus: 1, sockets: 1, cores: 1, threads: 1, model: '' },
       memory: { sizeBytes: 512 * MIB, maxSizeBytes: 512 * MIB },
-      disks: [
-        { name: 'root', image: '', sizeBytes: GIB, pool: '', bus: 'virtio', device: 'disk', clone: 'overlay' },
-      ],
+      disks: [{ name: 'root', image: '', sizeBytes: GIB, pool: '', bus: 'virtio', device: 'disk', clone: 'overlay' }],
       nics: [{ name: 'net0', bridge: '', mac: '52:54:00:00:00:01', model: 'virtio', mtu: 0 }],
       osType: 'linux',
       firmware: 'bios',

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -108,5 +108,32 @@ void t.test('files are for their owner only', async (t) => {
   await store.commit([{ kind: 'token', id: 'ci', expect: 0, put: aToken('ci') }]);
   t.equal((await stat(join(dataDir, 'store/token/ci.json'))).mode & 0o777, 0o600);
   t.equal((await stat(join(dataDir, 'store/token'))).mode & 0o777, 0o700);
+  await store.close();
+});
+
+void t.test('a disk that refuses: the old state stays, or the commit is caught up with', async (t) => {
+  const dataDir = await temporary(t);
+  const [hosts, away] = [join(dataDir, 'store/host'), join(dataDir, 'away')];
+  let store = await openStore({ dataDir });
+  await store.commit([{ kind: 'host', id: 'h-1', expect: 0, put: aHost(1) }]);
+  await rename(hosts, away);
+  const single = store.commit([{ kind: 'host', id: 'h-1', expect: 1, put: aHost(1, { name: 'new' }) }]);
+  await t.rejects(single, { code: 'STORE_ERROR', remedy: /.+/ });
+  t.equal(store.get('host', 'h-1')?.value.name, 'h1');
+  t.equal(store.revision, 1);
+
+  // Decided by its transaction file: it counts, although the documents cannot follow now.
+  await store.commit([
+    { kind: 'host', id: 'h-1', expect: 1, put: aHost(1, { name: 'new' }) },
+    { kind: 'vm', id: 'i-1', expect: 0, put: aVm(1) },
+  ]);
+  t.equal(store.get('host', 'h-1')?.value.name, 'new');
+  await t.rejects(store.commit([{ kind: 'vm', id: 'i-2', expect: 0, put: aVm(2) }]), { code: 'STORE_ERROR' });
+  await rename(away, hosts);
+  await store.commit([{ kind: 'vm', id: 'i-2', expect: 0, put: aVm(2) }]);
+  await store.close();
+  store = await openStore({ dataDir });
+  t.equal(store.get('host', 'h-1')?.value.name, 'new');
+  t.equal(store.get('vm', 'i-2')?.revision, 3);
   await store.close();
 });
