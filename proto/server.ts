@@ -7,7 +7,15 @@ import type {
   ServerWritableStream,
   UntypedServiceImplementation,
 } from '@grpc/grpc-js';
-import type { AnyMethod, Methods, RequestOf, ResponseInputOf, Service } from './service.js';
+import { OstlerError } from './kit/errors.js';
+import {
+  MalformedRequest,
+  type AnyMethod,
+  type Methods,
+  type RequestOf,
+  type ResponseInputOf,
+  type Service,
+} from './service.js';
 import { toServiceError } from './status.js';
 
 /** What a handler may know of its call. */
@@ -56,6 +64,19 @@ function contextOf(call: AnyCall, service: string, method: string): CallContext 
   };
 }
 
+/** INVALID_FIELD when the bytes did not decode. Bidirectional streams carry MalformedRequest as it is: their handler checks. */
+export function wellFormed(request: unknown): unknown {
+  if (request instanceof MalformedRequest)
+    throw new OstlerError('INVALID_FIELD', `The request is not a message of this method: ${request.reason}`, {
+      remedy: 'Build the client from the proto files of this release.',
+    });
+  return request;
+}
+
+async function* eachWellFormed(requests: AsyncIterable<unknown>): AsyncGenerator<unknown> {
+  for await (const request of requests) yield wellFormed(request);
+}
+
 /** Turns typed handlers into what `server.addService` takes. Every thrown error leaves as a typed status. */
 export function implement<M extends Methods>(
   service: Service<M>,
@@ -70,7 +91,7 @@ export function implement<M extends Methods>(
       implementation[name] = (call: ServerUnaryCall<unknown, unknown>, done: sendUnaryData<unknown>) => {
         const context = contextOf(call, service.name, name);
         guard(context, call.request)
-          .then(() => run(call.request, context))
+          .then(() => run(wellFormed(call.request), context))
           .then(
             (response) => done(null, response),
             (error: unknown) => done(toServiceError(error)),
@@ -81,7 +102,7 @@ export function implement<M extends Methods>(
       implementation[name] = (call: ServerReadableStream<unknown, unknown>, done: sendUnaryData<unknown>) => {
         const context = contextOf(call, service.name, name);
         guard(context, undefined)
-          .then(() => run(call, context))
+          .then(() => run(eachWellFormed(call), context))
           .then(
             (response) => done(null, response),
             (error: unknown) => done(toServiceError(error)),
@@ -92,7 +113,7 @@ export function implement<M extends Methods>(
       implementation[name] = (call: ServerWritableStream<unknown, unknown>) => {
         const context = contextOf(call, service.name, name);
         guard(context, call.request)
-          .then(() => pump(run(call.request, context), call, context.signal))
+          .then(() => pump(run(wellFormed(call.request), context), call, context.signal))
           .then(
             () => call.end(),
             (error: unknown) => call.emit('error', toServiceError(error)),

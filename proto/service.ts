@@ -54,6 +54,25 @@ export function methodPath(service: Service<Methods>, method: string): string {
   return `/${service.name}/${method.charAt(0).toUpperCase()}${method.slice(1)}`;
 }
 
+/**
+ * Bytes that are no message of the method's type. grpc-js would answer a throwing decoder by itself, without our error detail;
+ * so the server adapter gets this in place of the request, and refuses it like every other bad input.
+ */
+export class MalformedRequest {
+  readonly reason: string;
+  constructor(reason: string) {
+    this.reason = reason;
+  }
+}
+
+function decodeRequest(type: MessageClass<unknown, unknown>, bytes: Uint8Array): object {
+  try {
+    return type.decode(bytes) as object;
+  } catch (error) {
+    return new MalformedRequest(error instanceof Error ? error.message : String(error));
+  }
+}
+
 /** What grpc-js wants: for `server.addService` and `makeGenericClientConstructor`. */
 export function toGrpcDefinition(service: Service<Methods>): ServiceDefinition {
   const definition: Record<string, MethodDefinition<object, object>> = {};
@@ -63,7 +82,7 @@ export function toGrpcDefinition(service: Service<Methods>): ServiceDefinition {
       requestStream: kind === 'client-stream' || kind === 'bidi',
       responseStream: kind === 'server-stream' || kind === 'bidi',
       requestSerialize: (value) => Buffer.from(request.encode(value).finish()),
-      requestDeserialize: (bytes) => request.decode(bytes) as object,
+      requestDeserialize: (bytes) => decodeRequest(request, bytes),
       responseSerialize: (value) => Buffer.from(response.encode(value).finish()),
       responseDeserialize: (bytes) => response.decode(bytes) as object,
     };

@@ -28,7 +28,10 @@ export interface ConnectionOptions {
   readonly openTimeoutMs?: number;
   /** Time for a call that names none, in ms; 30,000. Infinity for none. */
   readonly callTimeoutMs?: number;
-  /** How often to ask whether the daemon lives, in ms, and after how many unanswered times to give up; 5,000 and 5. */
+  /**
+   * How often to ask whether the daemon lives, in ms, and after how many unanswered times to give up; 5,000 and 5.
+   * With 0 neither side asks, as a connection whose reader may pause needs it.
+   */
   readonly keepaliveIntervalMs?: number;
   readonly keepaliveCount?: number;
   /** Calls in flight that may wait for a guest's monitor; 4, one under the daemon's limit. */
@@ -148,7 +151,7 @@ function createCore(options: ConnectionOptions): Core {
       if (!streams.has(serial) || !alive) return;
       const header = { program, procedure: number, type, serial, status };
       // Stream data are not XDR: no length, no padding.
-      send(header, bytes && ((w) => w.buf.set(bytes, w.room(bytes.length))), sent);
+      send(header, bytes && ((w) => w.append(bytes)), sent);
     };
     return {
       send: (bytes, sent) => {

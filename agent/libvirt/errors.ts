@@ -21,6 +21,7 @@ export const ERROR = {
   DOM_EXIST: 28,
   /** The connection is read-only. */
   OPERATION_DENIED: 29,
+  XML_DETAIL: 35,
   INVALID_NETWORK: 36,
   NETWORK_EXIST: 37,
   SYSTEM_ERROR: 38,

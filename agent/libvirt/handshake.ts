@@ -23,7 +23,7 @@ export async function handshake(
   const limits = { timeoutMs };
   await authenticate(connection, limits);
   // Asking also makes the daemon start its own pings.
-  const keepalive = await supports(connection, FEATURE.keepalive, limits);
+  const keepalive = options.keepaliveIntervalMs !== 0 && (await supports(connection, FEATURE.keepalive, limits));
   await connection.call(
     'connectOpen',
     { name: options.uri, flags: options.readOnly === true ? OPEN_READ_ONLY : 0 },

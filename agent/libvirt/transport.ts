@@ -31,6 +31,7 @@ export function connectTransport(path: string, timeoutMs: number, handlers: Tran
     const socket = connect({ path });
     let reason: ConnectionError | undefined;
     let alive = true;
+    let connected = false;
     let writer = new Writer(SLAB);
     let flushing = false;
     let sentCallbacks: (() => void)[] = [];
@@ -97,11 +98,12 @@ export function connectTransport(path: string, timeoutMs: number, handlers: Tran
       }
     });
     socket.once('connect', () => {
+      connected = true;
       clearTimeout(timer);
       resolve(transport);
     });
     socket.on('error', (e) => {
-      reason ??= new ConnectionError(socket.pending ? 'UNREACHABLE' : 'CLOSED', `${path}: ${e.message}`, e);
+      reason ??= new ConnectionError(connected ? 'CLOSED' : 'UNREACHABLE', `${path}: ${e.message}`, e);
     });
     socket.once('close', () => {
       clearTimeout(timer);

@@ -40,7 +40,7 @@ export class Writer {
     this.buf = Buffer.allocUnsafe(size);
   }
 
-  /** Makes room for n bytes, moves on and returns where they begin. */
+  /** Makes room for n bytes, moves on and returns where they begin. Moves `buf`: read it afterwards. */
   room(n: number): number {
     const at = this.pos;
     const end = at + n;
@@ -54,11 +54,29 @@ export class Writer {
   }
 
   u32(v: number): void {
-    this.buf.writeUInt32BE(v, this.room(4));
+    const at = this.room(4);
+    this.buf.writeUInt32BE(v, at);
   }
 
   i32(v: number): void {
-    this.buf.writeInt32BE(v, this.room(4));
+    const at = this.room(4);
+    this.buf.writeInt32BE(v, at);
+  }
+
+  u64(v: bigint): void {
+    const at = this.room(8);
+    this.buf.writeBigUInt64BE(BigInt.asUintN(64, v), at);
+  }
+
+  f64(v: number): void {
+    const at = this.room(8);
+    this.buf.writeDoubleBE(v, at);
+  }
+
+  /** Raw bytes, without length or padding. */
+  append(bytes: Uint8Array): void {
+    const at = this.room(bytes.length);
+    this.buf.set(bytes, at);
   }
 
   /** Raw bytes and their padding, without a length. */
@@ -169,14 +187,14 @@ export const flag: Codec<boolean> = codec(
 export const u64: Codec<bigint> = codec(
   'u64',
   8,
-  (w, v) => (v >= 0n && v < 1n << 64n ? w.buf.writeBigUInt64BE(v, w.room(8)) : refuse('an unsigned 64-bit integer', v)),
+  (w, v) => (v >= 0n && v < 1n << 64n ? w.u64(v) : refuse('an unsigned 64-bit integer', v)),
   (r) => r.buf.readBigUInt64BE(r.skip(8)),
 );
 
 export const i64: Codec<bigint> = codec(
   'i64',
   8,
-  (w, v) => (v >= -(1n << 63n) && v < 1n << 63n ? w.buf.writeBigInt64BE(v, w.room(8)) : refuse('a 64-bit integer', v)),
+  (w, v) => (v >= -(1n << 63n) && v < 1n << 63n ? w.u64(v) : refuse('a 64-bit integer', v)),
   (r) => r.buf.readBigInt64BE(r.skip(8)),
 );
 
@@ -200,14 +218,14 @@ export const amount: Codec<number> = codec(
 export const signedAmount: Codec<number> = codec(
   'i64',
   8,
-  (w, v) => (Number.isSafeInteger(v) ? w.buf.writeBigInt64BE(BigInt(v), w.room(8)) : refuse('a safe integer', v)),
+  (w, v) => (Number.isSafeInteger(v) ? w.u64(BigInt(v)) : refuse('a safe integer', v)),
   (r) => r.i32() * 0x1_0000_0000 + r.u32(),
 );
 
 export const f64: Codec<number> = codec(
   'f64',
   8,
-  (w, v) => w.buf.writeDoubleBE(v, w.room(8)),
+  (w, v) => w.f64(v),
   (r) => r.buf.readDoubleBE(r.skip(8)),
 );
 

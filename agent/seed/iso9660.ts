@@ -172,7 +172,8 @@ export function writeIso(volumeId: string, files: readonly IsoFile[]): Buffer {
   const contents = files.map(({ content }) => (typeof content === 'string' ? Buffer.from(content, 'utf8') : content));
   const names = files.map(({ name }, index) => ({
     plain: Buffer.from(`F${String(index).padStart(7, '0')}.;1`, 'latin1'),
-    joliet: ucs2(`${name};1`),
+    // Without the version number `;1`, as other writers of Joliet do.
+    joliet: ucs2(name),
   }));
   const sizeOf = (kind: 'plain' | 'joliet'): number =>
     directory(

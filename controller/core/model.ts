@@ -26,8 +26,7 @@ export interface VmDoc {
   readonly purgeTime: number;
 }
 
-export type OperationKind =
-  'vm.create' | 'vm.start' | 'vm.stop' | 'vm.reboot' | 'vm.delete' | 'vm.expunge' | 'image.delete';
+export type OperationKind = OperationArgs['kind'];
 export type OperationState = 'pending' | 'running' | 'undoing' | 'succeeded' | 'failed' | 'cancelled';
 
 export interface StepDoc {
@@ -59,7 +58,47 @@ export type OperationArgs =
   | { readonly kind: 'vm.reboot'; readonly force: boolean }
   | { readonly kind: 'vm.delete'; readonly force: boolean }
   | { readonly kind: 'vm.expunge'; readonly force: boolean }
+  | { readonly kind: 'vm.update'; readonly changes: VmChanges }
+  | { readonly kind: 'vm.undelete' }
   | { readonly kind: 'image.delete' };
+
+/** What may change in a VM that has its disks; an absent field stays as it is. */
+export interface VmChanges {
+  readonly name?: string;
+  readonly displayName?: string;
+  readonly description?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Where an operation's state machine stands. While `waiting` is `command`, the command `${operation}/${step}/${attempt}` may
+ * be at work on host `hostId`, and the operation may not end before its result is here.
+ */
+export interface Cursor {
+  /** Name of the step at work; empty: before the first one or after the last. */
+  readonly step: string;
+  /** From 1; another attempt is another command id, which the agent runs anew. */
+  readonly attempt: number;
+  readonly hostId: string;
+  readonly waiting: '' | 'command' | 'retry';
+  /** When the next attempt may be made (`retry`); else 0. */
+  readonly notBefore: number;
+}
+
+/** An event on its way to the log. The same `key` is logged once, so that it can be repeated after a crash. */
+export interface EventDraft {
+  readonly key: string;
+  readonly time: number;
+  readonly kind: string;
+  readonly target: string;
+  readonly targetName: string;
+  /** Name of the host, empty: none. */
+  readonly host: string;
+  readonly actor: string;
+  readonly message: string;
+  readonly operation: string;
+  readonly metadata: Readonly<Record<string, string>>;
+}
 
 export interface OperationDoc {
   readonly id: string;
@@ -81,6 +120,9 @@ export interface OperationDoc {
   readonly createTime: number;
   readonly endTime: number;
   readonly placement: PlacementDoc | undefined;
+  readonly cursor: Cursor;
+  /** Events of the last transition: committed with it, appended to the log after it, repeated there after a crash. */
+  readonly outbox: readonly EventDraft[];
 }
 
 export interface JoinSecretDoc {
@@ -100,6 +142,8 @@ export interface HostDoc {
   /** Serial number of the one certificate that may speak for this host; empty: not joined. */
   readonly certificateSerial: string;
   readonly certificateExpireTime: number;
+  /** Issued by a renewal, not yet seen in use; its first use ends the old one, so that an answer that got lost locks nobody out. */
+  readonly nextCertificate?: { readonly serial: string; readonly expireTime: number };
   /** Last facts heard: placement needs them before the agent is back after a controller restart. */
   readonly facts: HostFacts | undefined;
   readonly seenTime: number;

@@ -4,6 +4,8 @@
  */
 import type { Duplex } from 'node:stream';
 import type { OperationArgs, OperationDoc, PlacementDoc, VmDoc } from '../core/model.js';
+import type { CommandOutcome } from '../core/operations/machine.js';
+import type { VmStateName } from '../core/vm-state.js';
 import type { DomainReport, HostFacts } from '../../proto/model/host.js';
 import type { VmRecord } from '../../proto/model/vm.js';
 import type { Stored } from '../store/store.js';
@@ -13,14 +15,21 @@ import type { ostler } from '../../proto/gen/ostler.js';
 export interface HostView {
   readonly hostId: string;
   readonly online: boolean;
-  /** Why it is not online, or what is wrong with it. */
+  /** Why it is not online, to be read after its name (`does not answer since …`); empty when it is. */
   readonly reason: string;
+  /** Milliseconds since 1970 since when it is online or silent. */
+  readonly since: number;
+  /** Number of the link, one per connection: a command is sent again over every new one. 0: never linked. */
+  readonly link: number;
   readonly hypervisorConnected: boolean;
+  readonly hypervisorReason: string;
   /** Monotonic milliseconds of the last heartbeat received. */
   readonly lastHeartbeat: number;
   readonly facts: HostFacts | undefined;
-  /** By UUID. Undefined until the first inventory of this link arrived. */
+  /** By UUID. Undefined until the first inventory arrived; after that the last that is known, also while silent. */
   readonly domains: ReadonlyMap<string, DomainReport> | undefined;
+  /** When the last full inventory came, milliseconds since 1970: only that proves that a domain is not there. 0: never. */
+  readonly inventoryTime: number;
   readonly usage: ostler.v1.HostUsage.$Properties | undefined;
   readonly vmUsage: ReadonlyMap<string, ostler.v1.VmUsage.$Properties>;
 }
@@ -33,6 +42,19 @@ export interface LiveState {
   readonly vcpus: number;
 }
 
+export interface CommandProgress {
+  readonly percent: number;
+  readonly detail: string;
+}
+
+export interface AgentsListener {
+  /** Repeated by the agent until it is acknowledged. */
+  onResult(hostId: string, commandId: string, outcome: CommandOutcome): void;
+  onProgress(hostId: string, commandId: string, progress: CommandProgress): void;
+  /** Something in the host's view changed: online, hypervisor, facts, domains. */
+  onChange(hostId: string): void;
+}
+
 /** The connected agents. Throws HOST_UNREACHABLE (with the host and since when) when there is none. */
 export interface Agents {
   view(hostId: string): HostView | undefined;
@@ -40,6 +62,10 @@ export interface Agents {
   /** Sends or re-sends a command; the result arrives by `onResult`. Safe to repeat: the agent knows the id. */
   send(hostId: string, command: ostler.v1.Command.$Properties): void;
   cancel(hostId: string, commandId: string): void;
+  /** The result is stored: the agent may forget it. */
+  acknowledge(hostId: string, commandId: string): void;
+  /** Returns how to stop. Listeners are called in the order in which the messages came and must not throw. */
+  subscribe(listener: AgentsListener): () => void;
   inspect(hostId: string, vmUuid: string, signal: AbortSignal): Promise<LiveState>;
   listRecords(
     hostId: string,
@@ -88,25 +114,13 @@ export interface Operations {
     operationId: string,
     options: { timeoutMs: number; untilChange: boolean; signal: AbortSignal },
   ): Promise<OperationDoc>;
+  /** The operation as people see it: with the progress that its command has reported, which is not stored. */
+  present(operation: OperationDoc): OperationDoc;
   /** The state shown to people: settled, working or unknown, with its reason. */
   vmState(vm: Stored<VmDoc>): { readonly state: VmStateName; readonly reason: string };
 }
 
-export type VmStateName =
-  | 'CREATED'
-  | 'RUNNING'
-  | 'STOPPED'
-  | 'PAUSED'
-  | 'DESTROYED'
-  | 'EXPUNGED'
-  | 'ERROR'
-  | 'UNKNOWN'
-  | 'CREATING'
-  | 'STARTING'
-  | 'STOPPING'
-  | 'REBOOTING'
-  | 'DESTROYING'
-  | 'EXPUNGING';
+export type { VmStateName } from '../core/vm-state.js';
 
 export interface EventRecord {
   readonly id: string;
@@ -123,9 +137,16 @@ export interface EventRecord {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
+/** What is appended. With a `key`, an event whose key is in the log already is not appended again. */
+export type NewEvent = Omit<EventRecord, 'id' | 'sequence' | 'time'> & {
+  readonly time?: number;
+  readonly key?: string;
+};
+
 /** Append-only and durable; old events are dropped by number. */
 export interface EventLog {
-  append(event: Omit<EventRecord, 'id' | 'sequence' | 'time'> & { readonly time?: number }): Promise<void>;
+  /** Resolves when the event is on disk and readers can see it. */
+  append(event: NewEvent): Promise<void>;
   /** Newest first, before `beforeSequence` (0: from the end). */
   list(options: {
     beforeSequence: number;

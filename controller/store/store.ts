@@ -30,3 +30,8 @@ export interface Store {
   subscribe(listener: (changed: readonly { kind: DocumentKind; id: string }[]) => void): () => void;
   close(): Promise<void>;
 }
+
+/** The etag that the API hands out for a document. */
+export function etagOf(stored: Stored<unknown>): string {
+  return String(stored.revision);
+}

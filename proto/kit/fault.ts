@@ -1,4 +1,4 @@
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, existsSync } from 'node:fs';
 
 /**
  * Named places where a test may end the process as a power cut would (SIGKILL to itself). In production it does nothing.
@@ -11,15 +11,18 @@ export const noFaults: FaultPoint = () => undefined;
 
 /**
  * `OSTLER_FAULT_KILL=name` or `name#3` (third hit) kills there, `*#5` at the fifth point of any name; `OSTLER_FAULT_TRACE=file` appends every name that was hit.
+ * With `OSTLER_FAULT_GATE=file` hits count only while that file exists, so that what a start hits does not disturb.
  * Wired by `main.ts` only.
  */
 export function faultsFromEnvironment(env: Readonly<Record<string, string | undefined>>): FaultPoint {
   const trace = env['OSTLER_FAULT_TRACE'];
   const kill = env['OSTLER_FAULT_KILL'];
   if (trace === undefined && kill === undefined) return noFaults;
+  const gate = env['OSTLER_FAULT_GATE'];
   const [killName, nth = '1'] = (kill ?? '').split('#');
   let hits = 0;
   return (name) => {
+    if (gate !== undefined && !existsSync(gate)) return;
     if (trace !== undefined) appendFileSync(trace, `${name}\n`);
     if (killName !== '*' && name !== killName) return;
     hits += 1;

@@ -1,0 +1,46 @@
+import type { Context } from '../context.js';
+import { isTerminal } from '../io.js';
+import { fitTo } from '../output/text.js';
+import { formatBytes, formatRate } from '../output/units.js';
+
+export interface ByteProgress {
+  /** Bytes done of all, not since the last call. */
+  readonly at: (bytes: number) => void;
+  readonly end: () => void;
+}
+
+const DRAW_MS = 200;
+const STEP_PERCENT = 10;
+
+/** On a terminal one line that is rewritten; elsewhere one line for every ten percent. */
+export function createByteProgress(context: Context, what: string, total: number, start = 0): ByteProgress {
+  const { stderr, clock } = context.io;
+  if (context.globals.quiet) return { at: () => undefined, end: () => undefined };
+  const began = clock.monotonic();
+  const percentOf = (bytes: number): number => (total === 0 ? 100 : Math.floor((bytes / total) * 100));
+  const line = (bytes: number): string => {
+    const seconds = (clock.monotonic() - began) / 1000;
+    const rate = seconds > 0.5 ? `, ${formatRate((bytes - start) / seconds)}` : '';
+    return `${what}: ${percentOf(bytes)}%, ${formatBytes(bytes)} of ${formatBytes(total)}${rate}`;
+  };
+  if (!isTerminal(stderr)) {
+    let shown = -1;
+    return {
+      at: (bytes) => {
+        const step = Math.floor(percentOf(bytes) / STEP_PERCENT);
+        if (step > shown) stderr.write(`${line(bytes)}\n`);
+        shown = Math.max(shown, step);
+      },
+      end: () => undefined,
+    };
+  }
+  let drawn = -Infinity;
+  return {
+    at: (bytes) => {
+      if (clock.monotonic() - drawn < DRAW_MS && bytes !== total) return;
+      drawn = clock.monotonic();
+      stderr.write(`\r\u001b[K${fitTo(line(bytes), (stderr.columns ?? 80) - 1)}`);
+    },
+    end: () => void stderr.write('\r\u001b[K'),
+  };
+}

@@ -1,0 +1,202 @@
+/** Who may do what to which VM when (C-013 … C-021, C-122, C-124, C-127). Every refusal says why and what to do. */
+import type { ErrorInfo } from './error-info.js';
+import type { ImageDoc, OperationArgs, OperationDoc, OperationKind, SettledState, VmDoc } from './model.js';
+import { noCapacity } from './operations/vm-create.js';
+import { isMissing } from './reconcile.js';
+import { place } from './scheduler/place.js';
+import type { ClusterView, HostEntry } from './view.js';
+
+export interface Asked {
+  readonly target: string;
+  readonly args: OperationArgs;
+  readonly actor: string;
+  readonly vm: VmDoc | undefined;
+  readonly image: ImageDoc | undefined;
+  /** The operation that holds the VM. */
+  readonly holder: OperationDoc | undefined;
+  readonly view: ClusterView;
+}
+
+type VmKind = Exclude<OperationKind, 'vm.create' | 'image.delete'>;
+
+interface Rule {
+  readonly verb: string;
+  readonly from: readonly SettledState[];
+  /** What to do instead, by the state the VM is in. */
+  readonly remedy: Readonly<Partial<Record<SettledState, string>>>;
+}
+
+const RULES: Readonly<Record<VmKind, Rule>> = {
+  'vm.start': {
+    verb: 'started',
+    from: ['stopped', 'created'],
+    remedy: { running: 'It runs already.', destroyed: 'Bring it back first: `ostler vm undelete`.' },
+  },
+  'vm.stop': { verb: 'stopped', from: ['running', 'paused'], remedy: { stopped: 'It is stopped already.' } },
+  'vm.reboot': {
+    verb: 'rebooted',
+    from: ['running'],
+    remedy: { stopped: 'Start it instead.', created: 'Start it instead.' },
+  },
+  'vm.delete': {
+    verb: 'deleted',
+    from: ['created', 'running', 'stopped', 'paused'],
+    remedy: { destroyed: 'It is deleted already; `--expunge` removes its disks now.', error: 'Use `--expunge`.' },
+  },
+  'vm.expunge': {
+    verb: 'expunged',
+    from: ['created', 'running', 'stopped', 'paused', 'destroyed', 'error'],
+    remedy: { expunged: 'It is gone already.' },
+  },
+  'vm.update': {
+    verb: 'changed',
+    from: ['created', 'running', 'stopped', 'paused'],
+    remedy: { destroyed: 'Bring it back first: `ostler vm undelete`.' },
+  },
+  'vm.undelete': { verb: 'undeleted', from: ['destroyed'], remedy: { expunged: 'Its disks are gone.' } },
+};
+
+/** Why the request is refused; undefined: it may be stored. Placement of a new VM is decided by its first step. */
+export function admit(asked: Asked): ErrorInfo | undefined {
+  const { args } = asked;
+  switch (args.kind) {
+    case 'vm.create':
+      return admitCreate(asked, args.record.name);
+    case 'image.delete':
+      return admitImageDelete(asked);
+    case 'vm.start':
+    case 'vm.stop':
+    case 'vm.reboot':
+    case 'vm.delete':
+    case 'vm.expunge':
+    case 'vm.update':
+    case 'vm.undelete':
+      return admitVm(asked, args.kind);
+  }
+}
+
+function admitCreate(asked: Asked, name: string): ErrorInfo | undefined {
+  const { args, view, vm } = asked;
+  if (args.kind !== 'vm.create') return undefined;
+  if (vm !== undefined) return { code: 'ALREADY_EXISTS', message: `The id ${asked.target} is taken.`, field: 'id' };
+  const taken = nameTaken(view, name, asked.target);
+  if (taken !== undefined) return taken;
+  for (const [index, disk] of args.record.spec.disks.entries()) {
+    if (disk.image === '') continue;
+    const field = `spec.disks[${index}].image`;
+    const image = view.image(disk.image);
+    if (image === undefined) return { code: 'NOT_FOUND', message: `${field}: there is no image ${disk.image}.`, field };
+    if (image.state !== 'ready') {
+      const message = `${field}: the image ${image.name} is not ready (${image.stateReason || image.state}).`;
+      return { code: 'WRONG_STATE', message, field, remedy: 'Finish its upload first.' };
+    }
+  }
+  return undefined;
+}
+
+function nameTaken(view: ClusterView, name: string, self: string): ErrorInfo | undefined {
+  const owner = view.vmIdByName(name);
+  if (owner === undefined || owner === self) return undefined;
+  return {
+    code: 'ALREADY_EXISTS',
+    message: `name: ${name} is the name of another VM (${owner}).`,
+    field: 'name',
+    remedy: 'Choose another name, or expunge the other VM.',
+    metadata: { vm: owner },
+  };
+}
+
+function admitImageDelete({ target, image, view }: Asked): ErrorInfo | undefined {
+  if (image === undefined) return { code: 'NOT_FOUND', message: `There is no image ${target}.` };
+  const users = view.vmsUsingImage(target);
+  if (users.length === 0) return undefined;
+  return {
+    code: 'IN_USE',
+    message: `The image ${image.name} is the base of ${users.length} VM(s): ${users.slice(0, 5).join(', ')}.`,
+    remedy: 'Expunge them first; a VM that was only deleted still has its disks.',
+    metadata: { vms: users.slice(0, 50).join(',') },
+  };
+}
+
+function admitVm(asked: Asked, kind: VmKind): ErrorInfo | undefined {
+  const { vm, target, holder, view, actor } = asked;
+  if (vm === undefined) return { code: 'NOT_FOUND', message: `There is no VM ${target}.` };
+  if (holder !== undefined) return operationRunning(vm, holder);
+  return managedElsewhere(vm, actor) ?? wrongState(vm, kind) ?? hostAway(vm, view) ?? byKind(asked, vm);
+}
+
+export function operationRunning(vm: VmDoc, holder: OperationDoc): ErrorInfo {
+  return {
+    code: 'OPERATION_RUNNING',
+    message: `${vm.record.name} is held by ${holder.kind} (${holder.id}): ${holder.detail || holder.state}.`,
+    remedy: `Wait for it with \`ostler op wait ${holder.id}\`, or cancel it.`,
+    metadata: { operation: holder.id, kind: holder.kind },
+  };
+}
+
+/** C-021: what another system made, that system looks after; it may itself, by a token of its own name. */
+function managedElsewhere(vm: VmDoc, actor: string): ErrorInfo | undefined {
+  const { createdBy, name } = vm.record;
+  if (createdBy === 'manual' || createdBy === actor || actor === 'controller') return undefined;
+  return {
+    code: 'WRONG_STATE',
+    message: `${name} is managed by ${createdBy}: it cannot be changed by hand.`,
+    remedy: `Change it in ${createdBy}.`,
+    metadata: { created_by: createdBy },
+  };
+}
+
+function wrongState(vm: VmDoc, kind: VmKind): ErrorInfo | undefined {
+  const { verb, from, remedy } = RULES[kind];
+  if (from.includes(vm.settled)) return undefined;
+  // A domain that somebody removed is defined again by a start.
+  if (kind === 'vm.start' && isMissing(vm)) return undefined;
+  const why = vm.stateReason === '' ? '' : ` (${vm.stateReason})`;
+  const hint = remedy[vm.settled];
+  return {
+    code: 'WRONG_STATE',
+    message: `${vm.record.name} is ${vm.settled}${why}; only a VM that is ${orList(from)} can be ${verb}.`,
+    ...(hint === undefined ? {} : { remedy: hint }),
+    metadata: { state: vm.settled },
+  };
+}
+
+function hostAway(vm: VmDoc, view: ClusterView): ErrorInfo | undefined {
+  if (vm.hostId === '') return undefined;
+  const host: HostEntry | undefined = view.host(vm.hostId);
+  const metadata = { host: host?.name ?? vm.hostId };
+  if (host?.online !== true) {
+    const reason = host === undefined ? 'has no record any more' : host.reason;
+    return {
+      code: 'HOST_UNREACHABLE',
+      message: `${vm.record.name} is on ${metadata.host}, which ${reason}.`,
+      remedy: 'Look at the host and its agent; the VM itself may run on.',
+      metadata,
+    };
+  }
+  if (host.hypervisorConnected) return undefined;
+  return {
+    code: 'HYPERVISOR_UNAVAILABLE',
+    message: `${vm.record.name} is on ${host.name}, whose libvirt does not answer: ${host.hypervisorReason}`,
+    remedy: 'Look at libvirt on that host; the agent connects again by itself.',
+    metadata,
+  };
+}
+
+function byKind({ args, view }: Asked, vm: VmDoc): ErrorInfo | undefined {
+  if (args.kind === 'vm.start') {
+    const request = { record: vm.record, runs: true, makesDisks: false, pinnedTo: vm.hostId };
+    const answer = place(view, request);
+    if (answer.host !== undefined) return undefined;
+    const name = view.host(vm.hostId)?.name ?? vm.hostId;
+    return noCapacity(vm.record.name, { [name]: answer.rejected[name] ?? 'is gone' });
+  }
+  if (args.kind === 'vm.update' && args.changes.name !== undefined) {
+    return nameTaken(view, args.changes.name, vm.record.id);
+  }
+  return undefined;
+}
+
+function orList(words: readonly string[]): string {
+  return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} or ${words.at(-1) ?? ''}`;
+}

@@ -1,0 +1,89 @@
+/** What a request would do, in sentences, for `validate_only` and `--dry-run`. */
+import type { OperationArgs, PlacementDoc, VmDoc } from './model.js';
+import { hostName } from './operations/machine.js';
+import { shutdownFor, isUp } from './operations/vm-delete.js';
+import { sizeText } from './sizes.js';
+import type { ClusterView } from './view.js';
+import type { Disk, VmRecord } from '../../proto/model/vm.js';
+
+export function describePlan(
+  args: OperationArgs,
+  vm: VmDoc | undefined,
+  placement: PlacementDoc | undefined,
+  view: ClusterView,
+): readonly string[] {
+  if (args.kind === 'image.delete') return ['Remove the image and its copies on the hosts.'];
+  if (args.kind === 'vm.create') return describeCreate(args.record, args.start, placement, view);
+  if (vm === undefined) return [];
+  const name = vm.record.name;
+  const host = hostName(view, vm.hostId);
+  switch (args.kind) {
+    case 'vm.start':
+      return [`Rebuild the domain of ${name} on ${host} from its record.`, `Start ${name}.`];
+    case 'vm.stop':
+      return [stopSentence(name, args.force, args.timeoutSeconds, args.onTimeout)];
+    case 'vm.reboot':
+      return [args.force ? `Reset ${name} at once.` : `Ask the guest of ${name} to restart.`];
+    case 'vm.delete':
+      return [
+        ...stopFirst(vm, args.force),
+        `Mark ${name} as deleted; its disks stay on ${host} for ${hours(view.policy.purgeDelayMs)}.`,
+      ];
+    case 'vm.expunge':
+      return [...(args.force ? [] : stopFirst(vm, false)), `Remove ${name} and all its disks from ${host} for good.`];
+    case 'vm.update':
+      return [`Change ${Object.keys(args.changes).join(', ') || 'nothing'} of ${name}.`];
+    case 'vm.undelete':
+      return [`Bring ${name} back as a stopped VM on ${host}.`];
+  }
+}
+
+function describeCreate(
+  record: VmRecord,
+  start: boolean,
+  placement: PlacementDoc | undefined,
+  view: ClusterView,
+): readonly string[] {
+  const host = placement === undefined ? 'a host' : hostName(view, placement.hostId);
+  return [
+    `Place ${record.name} on ${host}${placement === undefined ? '' : ` (score ${placement.score})`}.`,
+    ...record.spec.disks.map((disk) => diskSentence(disk, view)),
+    ...(record.spec.cloudInit.enabled ? [`Write the cloud-init seed for user ${record.spec.cloudInit.user}.`] : []),
+    `Define the domain with ${record.spec.cpu.vcpus} vCPUs and ${sizeText(record.spec.memory.sizeBytes)}.`,
+    ...(start ? [`Start ${record.name}.`] : []),
+  ];
+}
+
+function diskSentence(disk: Disk, view: ClusterView): string {
+  const pool = disk.pool === '' ? 'the default pool' : `pool ${disk.pool}`;
+  if (disk.device === 'cdrom') {
+    const what = disk.image === '' ? 'an empty drive' : (view.image(disk.image)?.name ?? disk.image);
+    return `Give it the CD-ROM ${disk.name}: ${what}.`;
+  }
+  if (disk.image === '') return `Make the blank disk ${disk.name} of ${sizeText(disk.sizeBytes)} in ${pool}.`;
+  const image = view.image(disk.image)?.name ?? disk.image;
+  const how = disk.clone === 'overlay' ? 'an overlay' : 'a full copy';
+  return `Make the disk ${disk.name} of ${sizeText(disk.sizeBytes)} in ${pool}: ${how} of ${image}.`;
+}
+
+function stopFirst(vm: VmDoc, force: boolean): readonly string[] {
+  if (!isUp(vm)) return [];
+  const { timeoutSeconds, onTimeout } = shutdownFor(vm, force);
+  return [stopSentence(vm.record.name, force, timeoutSeconds, onTimeout)];
+}
+
+function stopSentence(
+  name: string,
+  force: boolean,
+  timeoutSeconds: number,
+  onTimeout: 'keep-running' | 'force-off',
+): string {
+  if (force) return `Power ${name} off at once, like pulling the plug.`;
+  const after = onTimeout === 'force-off' ? 'then pull the plug' : 'and leave it running if it does not';
+  return `Ask the guest of ${name} to power off within ${timeoutSeconds} s, ${after}.`;
+}
+
+function hours(ms: number): string {
+  const value = ms / 3_600_000;
+  return value >= 1 ? `${Math.round(value)} h` : `${Math.round(ms / 60_000)} min`;
+}

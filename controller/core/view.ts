@@ -1,0 +1,90 @@
+/** What decisions are made on: one moment of the cluster, indexed, so that a decision looks at hosts and not at VMs. */
+import type { ImageDoc, OperationDoc, VmDoc } from './model.js';
+import type { DomainReport, HostFacts } from '../../proto/model/host.js';
+
+/** What the VMs of a host hold of it. */
+export interface Allocation {
+  readonly vcpus: number;
+  readonly memoryBytes: number;
+  /** VMs with anything on the host, running or not. */
+  readonly vms: number;
+}
+
+export const NO_ALLOCATION: Allocation = { vcpus: 0, memoryBytes: 0, vms: 0 };
+
+export interface HostEntry {
+  readonly id: string;
+  readonly name: string;
+  readonly tags: readonly string[];
+  readonly schedulable: boolean;
+  readonly joined: boolean;
+  readonly online: boolean;
+  /** Why it is not online; empty when it is. */
+  readonly reason: string;
+  readonly hypervisorConnected: boolean;
+  readonly hypervisorReason: string;
+  readonly facts: HostFacts | undefined;
+  readonly allocated: Allocation;
+  /** By UUID; undefined until the host's first inventory. */
+  readonly domains: ReadonlyMap<string, DomainReport> | undefined;
+}
+
+/** What the operator may set. Ratios are plain numbers, sizes bytes, times milliseconds. */
+export interface Policy {
+  /** From soft deletion to the removal of the disks (M-022). */
+  readonly purgeDelayMs: number;
+  /** vCPUs that may be given out per CPU of a host. */
+  readonly cpuOvercommit: number;
+  /** Kept for the host itself, but never more than a quarter of its memory. */
+  readonly memoryReserveBytes: number;
+}
+
+export const DEFAULT_POLICY: Policy = {
+  purgeDelayMs: 24 * 3600 * 1000,
+  cpuOvercommit: 8,
+  memoryReserveBytes: 512 * 1024 * 1024,
+};
+
+export interface ClusterView {
+  /** Milliseconds since 1970. */
+  readonly now: number;
+  readonly policy: Policy;
+  host(id: string): HostEntry | undefined;
+  hosts(): Iterable<HostEntry>;
+  image(id: string): ImageDoc | undefined;
+  /** Id of the VM that has this name; expunged VMs have given theirs back. */
+  vmIdByName(name: string): string | undefined;
+  /** Ids of the VMs that are not expunged and have a disk of the image. */
+  vmsUsingImage(imageId: string): readonly string[];
+}
+
+/**
+ * What a VM holds of its host. Memory and vCPUs are held while it runs or is on its way up: a stopped or created VM holds
+ * none (C-126), so a start is checked against the capacity again.
+ */
+export function allocationOf(vm: VmDoc, operation: OperationDoc | undefined): Allocation {
+  if (vm.hostId === '' || vm.settled === 'expunged') return NO_ALLOCATION;
+  const up = vm.settled === 'running' || vm.settled === 'paused' || isStarting(operation);
+  const { cpu, memory } = vm.record.spec;
+  return { vcpus: up ? cpu.vcpus : 0, memoryBytes: up ? memory.sizeBytes : 0, vms: 1 };
+}
+
+function isStarting(operation: OperationDoc | undefined): boolean {
+  if (operation === undefined) return false;
+  const { args } = operation;
+  return args.kind === 'vm.start' || (args.kind === 'vm.create' && args.start);
+}
+
+export function addAllocation(a: Allocation, b: Allocation, sign: 1 | -1 = 1): Allocation {
+  return {
+    vcpus: a.vcpus + sign * b.vcpus,
+    memoryBytes: a.memoryBytes + sign * b.memoryBytes,
+    vms: a.vms + sign * b.vms,
+  };
+}
+
+/** Memory that VMs may have on the host, in bytes; 0 without facts. */
+export function memoryCapacity(facts: HostFacts | undefined, policy: Policy): number {
+  if (facts === undefined) return 0;
+  return facts.memoryBytes - Math.min(policy.memoryReserveBytes, Math.floor(facts.memoryBytes / 4));
+}

@@ -1,0 +1,80 @@
+/** The state of a VM as people see it: what is stored, the operation at work, and whether the host can be heard. */
+import type { OperationDoc, OperationKind, SettledState, VmDoc } from './model.js';
+import type { HostEntry } from './view.js';
+
+export type VmStateName =
+  | 'CREATED'
+  | 'RUNNING'
+  | 'STOPPED'
+  | 'PAUSED'
+  | 'DESTROYED'
+  | 'EXPUNGED'
+  | 'ERROR'
+  | 'UNKNOWN'
+  | 'CREATING'
+  | 'STARTING'
+  | 'STOPPING'
+  | 'REBOOTING'
+  | 'DESTROYING'
+  | 'EXPUNGING';
+
+export interface VmState {
+  readonly state: VmStateName;
+  /** Why; empty when it is self-evident. */
+  readonly reason: string;
+}
+
+const SETTLED: Readonly<Record<SettledState, VmStateName>> = {
+  creating: 'CREATING',
+  created: 'CREATED',
+  running: 'RUNNING',
+  stopped: 'STOPPED',
+  paused: 'PAUSED',
+  destroyed: 'DESTROYED',
+  expunged: 'EXPUNGED',
+  error: 'ERROR',
+};
+
+/** Undefined: the operation does not show in the VM's state. */
+const WORKING: Readonly<Record<OperationKind, VmStateName | undefined>> = {
+  'vm.create': 'CREATING',
+  'vm.start': 'STARTING',
+  'vm.stop': 'STOPPING',
+  'vm.reboot': 'REBOOTING',
+  'vm.delete': 'DESTROYING',
+  'vm.expunge': 'EXPUNGING',
+  'vm.update': undefined,
+  'vm.undelete': undefined,
+  'image.delete': undefined,
+};
+
+export function vmState(vm: VmDoc, operation: OperationDoc | undefined, host: HostEntry | undefined): VmState {
+  const silence = silenceOf(vm, host);
+  const working = operation === undefined ? undefined : WORKING[operation.kind];
+  if (operation !== undefined && working !== undefined) {
+    const what = operation.state === 'undoing' ? `is being undone: ${operation.error?.message ?? ''}` : '';
+    return { state: working, reason: [what, silence].filter((part) => part !== '').join('; ') };
+  }
+  const state = SETTLED[vm.settled];
+  switch (vm.settled) {
+    case 'created':
+    case 'running':
+    case 'stopped':
+    case 'paused':
+      return silence === '' ? { state, reason: vm.stateReason } : { state: 'UNKNOWN', reason: silence };
+    case 'creating':
+    case 'destroyed':
+    case 'expunged':
+    case 'error':
+      return { state, reason: vm.stateReason };
+  }
+}
+
+/** Why nothing is known of the VM at this moment; empty when its host can be heard. */
+function silenceOf(vm: VmDoc, host: HostEntry | undefined): string {
+  if (vm.hostId === '') return '';
+  if (host === undefined) return `its host ${vm.hostId} has no record any more`;
+  if (!host.online) return `${host.name} ${host.reason}`;
+  if (!host.hypervisorConnected) return `libvirt on ${host.name} does not answer: ${host.hypervisorReason}`;
+  return '';
+}

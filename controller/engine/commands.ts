@@ -1,0 +1,40 @@
+import { OstlerError } from '../../proto/kit/errors.js';
+import { enumToWire, imageRefToWire, TIMEOUT_ACTIONS, vmRecordToWire } from '../../proto/convert.js';
+import type { ostler } from '../../proto/gen/ostler.js';
+import type { PlannedCommand } from '../core/operations/advance.js';
+import type { CommandBody } from '../core/operations/machine.js';
+
+type WireCommand = ostler.v1.Command.$Properties;
+
+/** A planned command as it goes over the link. */
+export function commandToWire(command: PlannedCommand): WireCommand {
+  const { id, operation, vmId, vmUuid, epoch } = command;
+  return { id, operation, vmId, vmUuid, epoch, ...bodyToWire(command.body) };
+}
+
+function bodyToWire(body: CommandBody): Partial<WireCommand> {
+  switch (body.kind) {
+    case 'provision':
+      return { provision: { record: vmRecordToWire(body.record), images: body.images.map(imageRefToWire) } };
+    case 'start':
+      return { start: { record: vmRecordToWire(body.record), images: body.images.map(imageRefToWire) } };
+    case 'shutdown':
+      return {
+        shutdown: {
+          force: body.force,
+          timeoutSeconds: body.timeoutSeconds,
+          onTimeout: enumToWire(TIMEOUT_ACTIONS, body.onTimeout),
+        },
+      };
+    case 'reboot':
+      return { reboot: { force: body.force } };
+    case 'expunge':
+      return { expunge: { record: vmRecordToWire(body.record) } };
+    case 'set-record':
+      return { setRecord: { record: vmRecordToWire(body.record) } };
+    case 'forget-image':
+      return { forgetImage: { image: body.imageId } };
+    default:
+      throw new OstlerError('INTERNAL', `There is no command ${JSON.stringify(body satisfies never)}.`);
+  }
+}

@@ -1,0 +1,90 @@
+import { credentials, Metadata } from '@grpc/grpc-js';
+import { readFile } from 'node:fs/promises';
+import { connect } from '../../agent/libvirt/index.js';
+import { createClient } from '../../proto/client.js';
+import { ostler } from '../../proto/gen/ostler.js';
+import { operationService, vmService } from '../../proto/services.js';
+
+const READS = 2000;
+const STARTS = 12;
+
+const [socket = ''] = process.argv.slice(2);
+const metadata = new Metadata();
+metadata.set('authorization', `Bearer ${process.env['OSTLER_TOKEN'] ?? ''}`);
+const ca = await readFile(process.env['OSTLER_CA'] ?? '');
+const options = { address: process.env['OSTLER_ADDRESS'] ?? '', credentials: credentials.createSsl(ca), metadata };
+const vms = createClient(vmService, options);
+const operations = createClient(operationService, options);
+const libvirt = await connect({ uri: 'qemu:///system', socket });
+
+async function timed(work: () => Promise<unknown>): Promise<number> {
+  const begin = performance.now();
+  await work();
+  return performance.now() - begin;
+}
+
+function quantile(samples: readonly number[], q: number): number {
+  const sorted = [...samples].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? NaN;
+}
+
+async function finish(operation: ostler.v1.Operation): Promise<void> {
+  const done = await operations.waitOperation({ operation: operation.id, timeoutMs: 60_000 }, { timeoutMs: 70_000 });
+  if (done.state !== ostler.v1.OperationState.SUCCEEDED) throw new Error(done.error?.message ?? 'failed');
+}
+
+const vm = await vms.getVm({ vm: 'bench' });
+const { dom } = await libvirt.call('domainLookupByName', { name: vm.id });
+
+// The two kinds of start in turn, so that a drift of the machine meets both.
+const own: number[] = [];
+const ours: number[] = [];
+for (let round = 0; round < STARTS; round += 1) {
+  own.push(await timed(() => libvirt.call('domainCreateWithFlags', { dom })));
+  await libvirt.call('domainDestroyFlags', { dom });
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  ours.push(await timed(async () => finish(await vms.startVm({ vm: vm.id }))));
+  await finish(await vms.stopVm({ vm: vm.id, force: true }));
+}
+
+await finish(await vms.startVm({ vm: vm.id }));
+for (let warm = 0; warm < 200; warm += 1) await vms.getVm({ vm: vm.id, live: true });
+const stored: number[] = [];
+const live: number[] = [];
+const direct: number[] = [];
+for (let read = 0; read < READS; read += 1) {
+  stored.push(await timed(() => vms.getVm({ vm: vm.id })));
+  live.push(await timed(() => vms.getVm({ vm: vm.id, live: true })));
+  direct.push(await timed(() => libvirt.call('domainGetInfo', { dom })));
+}
+await finish(await vms.stopVm({ vm: vm.id, force: true }));
+
+const figures = {
+  readStoredP50Ms: quantile(stored, 0.5),
+  readLiveP50Ms: quantile(live, 0.5),
+  readLiveP99Ms: quantile(live, 0.99),
+  libvirtReadP50Ms: quantile(direct, 0.5),
+  libvirtCreateMedianMs: quantile(own, 0.5),
+  startMedianMs: quantile(ours, 0.5),
+  startOverheadMedianMs: quantile(
+    ours.map((value, index) => value - (own[index] ?? 0)),
+    0.5,
+  ),
+  reads: READS,
+  starts: STARTS,
+};
+const row = (what: string, value: number, limit = ''): string =>
+  `${what.padEnd(52)} ${value.toFixed(2).padStart(9)} ms  ${limit}\n`;
+process.stdout.write(
+  row('GetVm from the controller, p50', figures.readStoredP50Ms) +
+    row('GetVm live, through controller and agent, p50', figures.readLiveP50Ms, 'at most 2') +
+    row('GetVm live, p99', figures.readLiveP99Ms) +
+    row("libvirt's own read, p50", figures.libvirtReadP50Ms) +
+    row("libvirt's own create, median", figures.libvirtCreateMedianMs) +
+    row('StartVm until the operation has succeeded, median', figures.startMedianMs) +
+    row('its overhead, median of the pairs', figures.startOverheadMedianMs, 'at most 10') +
+    `${JSON.stringify(figures)}\n`,
+);
+vms.close();
+operations.close();
+libvirt.close();
