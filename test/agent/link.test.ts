@@ -56,7 +56,11 @@ void t.test('a VM from image to console and back to nothing, over the link', asy
   const gone = await controller.command(expungeOf(record, 'c4'));
   t.equal(gone.ok, true, JSON.stringify(gone.error));
   t.equal(world.controls.domains.size, 0);
-  t.same([...world.files.keys()].filter((path) => path.includes(record.id)), [], 'no file of it is left');
+  t.same(
+    [...world.files.keys()].filter((path) => path.includes(record.id)),
+    [],
+    'no file of it is left',
+  );
   const forgotten = await controller.command({ id: 'c5', forgetImage: { image: image.ref.id } });
   t.equal(forgotten.ok, true);
   t.same([...world.files.keys()], []);
@@ -117,12 +121,18 @@ void t.test('results and events are repeated until they are acknowledged', async
   const since = (): typeof controller.received => controller.received.slice(before);
   await controller.until('the result again', () => since().find((one) => one.commandResult?.command === 's'));
   await controller.until('the event again', () => since().find((one) => one.event?.sequence === event.event?.sequence));
+  // Long enough for the acknowledgements to come back.
+  await new Promise((resolve) => setTimeout(resolve, 200));
   await second.stop();
   const third = controller.received.length;
   await rig.start();
   await new Promise((resolve) => setTimeout(resolve, 200));
   const last = controller.received.slice(third);
-  t.same(last.filter((one) => one.commandResult ?? one.event), [], 'and not a third time');
+  t.same(
+    last.filter((one) => one.commandResult ?? one.event),
+    [],
+    'and not a third time',
+  );
 });
 
 void t.test('libvirt going away and coming back is told, and nothing it did meanwhile is lost', async (t) => {
@@ -187,5 +197,9 @@ void t.test('an error of the host travels whole', async (t) => {
   const result = await controller.command(provisionOf(record, 'p', [image.ref]));
   t.match(result.error, { reason: 'HYPERVISOR_ERROR', message: 'no such machine', remedy });
   t.equal(world.controls.domains.size, 0);
-  t.same([...world.files.keys()].filter((path) => path.includes(record.id)), [], 'what was made is taken back');
+  t.same(
+    [...world.files.keys()].filter((path) => path.includes(record.id)),
+    [],
+    'what was made is taken back',
+  );
 });

@@ -42,7 +42,10 @@ export async function startFakeController(ca: TestCa, port = 0): Promise<FakeCon
   const received: Up[] = [];
   const images = new Map<string, Buffer>();
   const fetches: { image: string; offset: number }[] = [];
-  const tunnels = new Map<string, { frames: Frame[]; call: ServerDuplexStream<Frame, ostler.v1.TunnelFrame.$Properties> }>();
+  const tunnels = new Map<
+    string,
+    { frames: Frame[]; call: ServerDuplexStream<Frame, ostler.v1.TunnelFrame.$Properties> }
+  >();
   let current: ServerDuplexStream<Up, Down> | undefined;
   let links = 0;
 
@@ -54,60 +57,65 @@ export async function startFakeController(ca: TestCa, port = 0): Promise<FakeCon
   };
 
   const server = new Server();
-  server.addService(...serviceOf(agentLink, {
-    connect: (call) =>
-      new Promise<void>((resolve) => {
-        current = call;
-        links++;
-        call.on('data', (message: Up) => {
-          received.push(message);
-          if (message.hello) call.write({ welcome: { controllerId: 'c1', heartbeatIntervalMs: 100 } });
-          acknowledge(call, message);
-        });
-        call.on('end', () => resolve());
-        call.on('error', () => resolve());
-        call.on('cancelled', () => resolve());
-      }),
-    tunnel: (call) =>
-      new Promise<void>((resolve) => {
-        const frames: Frame[] = [];
-        call.on('data', (frame: Frame) => {
-          if (frame.tunnel !== '') tunnels.set(frame.tunnel, { frames, call });
-          frames.push(frame);
-        });
-        call.on('end', () => resolve());
-        call.on('cancelled', () => resolve());
-      }),
-    async *fetchImage({ image, offset }) {
-      fetches.push({ image, offset });
-      const content = images.get(image);
-      if (content === undefined) throw new OstlerError('NOT_FOUND', `no image ${image}`);
-      let sent = 0;
-      for (let at = offset; at < content.length; at += 65536) {
-        if (sent >= controller.cutImagesAfter) throw new OstlerError('HOST_UNREACHABLE', 'cut on purpose');
-        const chunk = content.subarray(at, at + 65536);
-        sent += chunk.length;
-        yield { chunk };
-        await new Promise((resolve) => setImmediate(resolve));
-      }
-    },
-    renewCertificate: async ({ csrPem }) => ({
-      certificatePem: await ca.sign(csrPem, 'h1', controller.certificateLifeMs),
-      caPem: ca.pem,
-    }),
-  }));
-  server.addService(...serviceOf(enrollmentService, {
-    async join({ secret, host, csrPem }) {
-      if (secret === '' || secret !== controller.secret) throw new OstlerError('TOKEN_SPENT', 'The token was used before.');
-      controller.secret = '';
-      return {
-        host,
-        certificatePem: await ca.sign(csrPem, host, controller.certificateLifeMs),
+  server.addService(
+    ...serviceOf(agentLink, {
+      connect: (call) =>
+        new Promise<void>((resolve) => {
+          current = call;
+          links++;
+          call.on('data', (message: Up) => {
+            received.push(message);
+            if (message.hello) call.write({ welcome: { controllerId: 'c1', heartbeatIntervalMs: 100 } });
+            acknowledge(call, message);
+          });
+          call.on('end', () => resolve());
+          call.on('error', () => resolve());
+          call.on('cancelled', () => resolve());
+        }),
+      tunnel: (call) =>
+        new Promise<void>((resolve) => {
+          const frames: Frame[] = [];
+          call.on('data', (frame: Frame) => {
+            if (frame.tunnel !== '') tunnels.set(frame.tunnel, { frames, call });
+            frames.push(frame);
+          });
+          call.on('end', () => resolve());
+          call.on('cancelled', () => resolve());
+        }),
+      async *fetchImage({ image, offset }) {
+        fetches.push({ image, offset });
+        const content = images.get(image);
+        if (content === undefined) throw new OstlerError('NOT_FOUND', `no image ${image}`);
+        let sent = 0;
+        for (let at = offset; at < content.length; at += 65536) {
+          if (sent >= controller.cutImagesAfter) throw new OstlerError('HOST_UNREACHABLE', 'cut on purpose');
+          const chunk = content.subarray(at, at + 65536);
+          sent += chunk.length;
+          yield { chunk };
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+      },
+      renewCertificate: async ({ csrPem }) => ({
+        certificatePem: await ca.sign(csrPem, 'h1', controller.certificateLifeMs),
         caPem: ca.pem,
-        linkAddress: controller.linkAddress ?? controller.address,
-      };
-    },
-  }));
+      }),
+    }),
+  );
+  server.addService(
+    ...serviceOf(enrollmentService, {
+      async join({ secret, host, csrPem }) {
+        if (secret === '' || secret !== controller.secret)
+          throw new OstlerError('TOKEN_SPENT', 'The token was used before.');
+        controller.secret = '';
+        return {
+          host,
+          certificatePem: await ca.sign(csrPem, host, controller.certificateLifeMs),
+          caPem: ca.pem,
+          linkAddress: controller.linkAddress ?? controller.address,
+        };
+      },
+    }),
+  );
   const { keyPem, chainPem } = await ca.server();
   const tls = ServerCredentials.createSsl(
     Buffer.from(ca.pem),

@@ -5,7 +5,7 @@ import {
   SubjectAlternativeNameExtension,
   X509CertificateGenerator,
   type X509Certificate,
-} from '@peculiar/x509';
+} from '../../../proto/x509.js';
 
 const EC = { name: 'ECDSA', namedCurve: 'P-256' };
 const SIGN = { name: 'ECDSA', hash: 'SHA-256' };
