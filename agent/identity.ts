@@ -1,7 +1,7 @@
 import { X509Certificate, webcrypto } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { Pkcs10CertificateRequestGenerator } from '@peculiar/x509';
+import { Pkcs10CertificateRequestGenerator } from '../proto/x509.js';
 import { z } from 'zod';
 import { OstlerError } from '../proto/kit/errors.js';
 import { writeFileAtomic } from './linux/durable.js';

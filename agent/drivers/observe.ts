@@ -123,7 +123,11 @@ export function createObserver(deps: Deps): Observer {
       // Somebody else may have started it: what we asked of its life before is no matter of this one.
       if (edge.event === 'started') intents.set(uuid, 'none');
       const life = { events: edges, intent: intents.of(uuid) };
-      const event = edgeEvent(edge, { uuid, vmId: subject.vmId, reason: report.reason }, life, clock.now());
+      // Every start ends with a "resumed": only a pause that somebody saw can end.
+      const noise = edge.event === 'resumed' && before?.report.state !== 'paused';
+      const event = noise
+        ? undefined
+        : edgeEvent(edge, { uuid, vmId: subject.vmId, reason: report.reason }, life, clock.now());
       if (event !== undefined) outbox.add(event);
     }
     if (kind !== undefined) {

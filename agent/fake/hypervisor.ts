@@ -5,8 +5,8 @@ import { createEventFeed, type EventFeed } from '../drivers/event-feed.js';
 import { isActive } from '../drivers/domain-state.js';
 import type { Hypervisor, HypervisorEvent, StoragePool } from '../hypervisor.js';
 import { parseXml, serializeNode } from '../xml/document.js';
-import { METADATA_NAMESPACE } from '../xml/metadata.js';
-import { find } from '../xml/element.js';
+import { editDomain, removeRecord, setRecord } from '../xml/edit.js';
+import { METADATA_NAMESPACE, metadataElements, parseRecord, readMetadataXml } from '../xml/metadata.js';
 import { readDomain } from '../xml/read-domain.js';
 import { createFakeConsole, type FakeConsole, type GuestManners } from './guest.js';
 import { withFaults, type FaultControls } from './faults.js';
@@ -258,19 +258,14 @@ function domainCalls(world: World): DomainPart {
     },
     metadata(uuid, namespace) {
       if (namespace !== METADATA_NAMESPACE) return Promise.resolve(undefined);
-      const element = find(parseXml(domainOf(world, uuid).xml).root, 'metadata', 'vm');
+      const [element] = metadataElements(parseXml(domainOf(world, uuid).xml).root);
       return Promise.resolve(element === undefined ? undefined : serializeNode(element));
     },
     setMetadata(uuid, { xml }) {
       const domain = domainOf(world, uuid);
-      const parsed = parseXml(domain.xml);
-      const metadata = find(parsed.root, 'metadata');
-      while (metadata?.firstChild != null) metadata.removeChild(metadata.firstChild);
-      if (xml !== undefined) {
-        const text = xml.replace(/^<vm/, `<vm xmlns="${METADATA_NAMESPACE}"`);
-        metadata?.appendChild(parsed.root.ownerDocument?.importNode(parseXml(text).root, true) as never);
-      }
-      domain.xml = serializeNode(parsed.root);
+      const parsed = xml === undefined ? undefined : parseRecord(readMetadataXml(xml));
+      if (parsed?.ok === false) throw new OstlerError('HYPERVISOR_ERROR', parsed.reason);
+      domain.xml = editDomain(domain.xml, [parsed === undefined ? removeRecord() : setRecord(parsed.record)]);
       tell(world, { type: 'metadata-changed', uuid });
       return Promise.resolve();
     },
