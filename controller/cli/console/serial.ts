@@ -45,6 +45,8 @@ function opened(socket: WebSocket, signal: AbortSignal): Promise<void> {
     };
     signal.addEventListener('abort', abort, { once: true });
     socket.once('open', () => {
+      // The replayed history may be in the same packet: nothing is read until somebody listens.
+      socket.pause();
       signal.removeEventListener('abort', abort);
       resolve();
     });
@@ -122,5 +124,6 @@ function pump(context: Context, socket: WebSocket, idleMs: number | undefined): 
     stdin.on('data', onInput);
     stdin.on('end', onEnd);
     stdin.resume();
+    socket.resume();
   });
 }
