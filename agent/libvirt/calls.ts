@@ -112,10 +112,7 @@ export function createCalls(options: CallsOptions): Calls {
         calls.set(serial, call);
         arm(call, limits);
         if (procedure.pace === 'quick') transmit(call);
-        else
-          call.leaveQueue = slots.take(() => {
-            transmit(call);
-          });
+        else call.leaveQueue = slots.take(call, transmit);
       }),
     onReply(frame) {
       const call = calls.get(frame.serial);

@@ -4,13 +4,26 @@ import { XdrError, i32, str, struct } from './xdr.js';
 
 const UUID = /^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$/i;
 
+/** The same few domains are named in every call: their bytes are kept, and dropped all at once when they are many. */
+const KNOWN_MAX = 4096;
+const known = new Map<string, Buffer>();
+
+function uuidBytes(text: string): Buffer {
+  const bytes = known.get(text);
+  if (bytes !== undefined) return bytes;
+  if (!UUID.test(text)) throw new XdrError(`"${text}" is not a UUID`);
+  if (known.size >= KNOWN_MAX) known.clear();
+  const fresh = Buffer.from(text.replaceAll('-', ''), 'hex');
+  known.set(text, fresh);
+  return fresh;
+}
+
 /** A UUID in its usual spelling, lower case with dashes. */
 export const uuid: Codec<string> = {
   sig: 'opaque[16]',
   min: 16,
   enc: (w, v) => {
-    if (!UUID.test(v)) throw new XdrError(`"${v}" is not a UUID`);
-    w.raw(Buffer.from(v.replaceAll('-', ''), 'hex'));
+    w.append(uuidBytes(v));
   },
   dec: (r) => {
     const at = r.skip(16);

@@ -1,37 +1,37 @@
 /** A counting semaphore whose waiters can give up. */
 export interface Slots {
-  /** Runs `start` now or when a slot is free. Returns a way to give up waiting, which says whether it was in time. */
-  take(start: () => void): () => boolean;
+  /**
+   * Runs `start(item)` now, or when a slot is free. Returns a way to give up waiting, which says whether it was in time;
+   * undefined when there was no waiting.
+   */
+  take<T>(item: T, start: (item: T) => void): (() => boolean) | undefined;
   release(): void;
-  readonly waiting: number;
 }
 
 export function createSlots(limit: number): Slots {
   let used = 0;
   const queue = new Set<() => void>();
   return {
-    take(start) {
+    take(item, start) {
       if (used < limit) {
         used++;
-        start();
-        return () => false;
+        start(item);
+        return undefined;
       }
-      const waiter = (): void => start();
+      const waiter = (): void => {
+        start(item);
+      };
       queue.add(waiter);
       return () => queue.delete(waiter);
     },
     release() {
-      const next = queue.values().next();
-      if (next.done === true) {
-        used--;
+      for (const next of queue) {
+        // The slot passes on: `used` stays.
+        queue.delete(next);
+        next();
         return;
       }
-      // The slot passes on: `used` stays.
-      queue.delete(next.value);
-      next.value();
-    },
-    get waiting() {
-      return queue.size;
+      used--;
     },
   };
 }

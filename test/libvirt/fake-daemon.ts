@@ -46,7 +46,7 @@ export interface FakePeer {
 
 export interface FakeDaemon {
   readonly socket: string;
-  /** Answers a procedure; the last one given counts. */
+  /** Answers a procedure with what the handler returns (a Buffer: encoded already); the last one given counts. */
   on(name: ProcedureName, handler: Handler): void;
   /** Sends an event to every connection. */
   event(kind: EventKind, payload: object): void;
@@ -81,6 +81,15 @@ const DEFAULTS: Partial<Record<ProcedureName, Handler>> = {
   connectRegisterCloseCallback: () => ({}),
   connectDomainEventCallbackRegisterAny: () => ({ callbackID: 7 }),
   connectDomainEventCallbackDeregisterAny: () => ({}),
+};
+
+const asIs: Codec<unknown, Buffer> = {
+  sig: '',
+  min: 0,
+  enc: (w, v) => {
+    w.append(v);
+  },
+  dec: () => undefined,
 };
 
 export async function startFakeDaemon(options: FakeOptions = {}): Promise<FakeDaemon> {
@@ -126,7 +135,8 @@ export async function startFakeDaemon(options: FakeOptions = {}): Promise<FakeDa
       try {
         const args: unknown = decode(known!.procedure.args as Codec<unknown, never>, frame.payload);
         const value: unknown = await handler(args as never, peer);
-        if (value !== SILENCE) reply(frame, STATUS.ok, known!.procedure.ret as Codec<unknown, never>, value);
+        if (Buffer.isBuffer(value)) reply(frame, STATUS.ok, asIs, value);
+        else if (value !== SILENCE) reply(frame, STATUS.ok, known!.procedure.ret as Codec<unknown, never>, value);
       } catch (e) {
         if (e instanceof FakeError) fail(e.code, e.domain, e.message);
         else fail(1, 0, String(e));

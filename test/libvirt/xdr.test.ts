@@ -168,10 +168,6 @@ void t.test('metrics are the same values as typed parameters, with 64-bit counte
   t.equal(decode(metrics, big).get('cpu.time'), 2 ** 53, 'rounded, not wrong');
   t.equal(decode(params, big)[0]?.value, (1n << 53n) + 1n, 'exact');
   t.throws(
-    () => decode(metrics, Buffer.from('00000001' + '00000001' + '61000000' + '00000009', 'hex')),
-    /too early|more than/,
-  );
-  t.throws(
     () => decode(metrics, Buffer.from('00000001' + '00000001' + '61000000' + '00000009' + '00000000', 'hex')),
     /unknown type 9/,
   );
