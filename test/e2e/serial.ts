@@ -3,19 +3,7 @@ import type { Cluster } from './cluster.js';
 
 /** Everything that a guest has printed on its serial console since the VM was made. */
 export async function serialText(cluster: Cluster, host: string, vmId: string): Promise<string> {
-  const { stdout } = await cluster.lab.exec(host, [
-    'find',
-    '/var/log/libvirt',
-    '/var/lib/libvirt',
-    '-type',
-    'f',
-    '-name',
-    `*${vmId}*`,
-    '-name',
-    '*serial*',
-  ]);
-  const path = stdout.split('\n')[0] ?? '';
-  if (path === '') throw new Error(`no serial log of ${vmId}`);
+  const path = `/var/lib/libvirt/ostler-agent/vms/${vmId}/serial.log`;
   return (await cluster.lab.exec(host, ['cat', path])).stdout;
 }
 
