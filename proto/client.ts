@@ -76,10 +76,11 @@ function callUnary(
   return new Promise((resolve, reject) => {
     const options: CallOptions = { deadline: Date.now() + (extras.timeoutMs ?? DEFAULT_TIMEOUT_MS) };
     const call = raw[name]?.call(raw, request, metadata, options, (error: Error | null, response: object) => {
+      forget();
       if (error === null) resolve(response);
       else reject(fromServiceError(error));
     }) as { cancel(): void };
-    onAbort(extras.signal, () => call.cancel());
+    const forget = onAbort(extras.signal, () => call.cancel());
   });
 }
 
@@ -103,7 +104,8 @@ async function callClientStream(
     }) as ClientWritableStream<object>;
   });
   response.catch(() => undefined);
-  onAbort(extras.signal, () => call?.cancel());
+  const forget = onAbort(extras.signal, () => call?.cancel());
+  response.finally(forget).catch(() => undefined);
   for await (const message of requests) {
     if (failed !== undefined) break;
     if (call?.write(message) === false) await Promise.race([once(call, 'drain'), response.catch(() => undefined)]);
@@ -121,20 +123,23 @@ async function* callServerStream(
 ): AsyncGenerator<object> {
   const options: CallOptions = extras.timeoutMs === undefined ? {} : { deadline: Date.now() + extras.timeoutMs };
   const call = raw[name]?.call(raw, request, metadata, options) as ClientReadableStream<object>;
-  onAbort(extras.signal, () => call.cancel());
+  const forget = onAbort(extras.signal, () => call.cancel());
   try {
     for await (const message of call) yield message as object;
   } catch (error) {
     throw fromServiceError(error);
   } finally {
+    forget();
     call.cancel();
   }
 }
 
-function onAbort(signal: AbortSignal | undefined, action: () => void): void {
-  if (signal === undefined) return;
+/** Returns how to stop listening: one signal may live for a whole process and see thousands of calls. */
+function onAbort(signal: AbortSignal | undefined, action: () => void): () => void {
+  if (signal === undefined) return () => undefined;
   if (signal.aborted) action();
   else signal.addEventListener('abort', action, { once: true });
+  return () => signal.removeEventListener('abort', action);
 }
 
 function once(emitter: NodeJS.EventEmitter, event: string): Promise<void> {

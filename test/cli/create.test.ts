@@ -37,7 +37,7 @@ void t.test('every flag of create arrives in its field', async (t) => {
   t.equal(code, 0, stderr);
   t.match(stdout, /^web1 is created on h1/);
   t.notMatch(stdout + stderr, /correct horse/);
-  const request = fake.requestOf<wire.v1.CreateVmRequest>('createVm');
+  const request = fake.requestOf('createVm') as wire.v1.CreateVmRequest;
   t.equal(request.name, 'web1');
   t.equal(request.displayName, '웹서버');
   t.equal(request.start, false); // M-008
@@ -87,7 +87,7 @@ void t.test('the shortest create leaves the rest to the server; an ISO brings a 
   t.teardown(() => fake.close());
   const { stdout } = await ostler(fake, ['create', '--image', 'debian-12', '--memory', '1GiB']);
   t.match(stdout, /^i-new0000000 is created and running/, 'M-003: without a name the id is the name');
-  const plain = fake.requestOf<wire.v1.CreateVmRequest>('createVm');
+  const plain = fake.requestOf('createVm') as wire.v1.CreateVmRequest;
   t.equal(plain.start, true);
   t.equal(plain.spec?.osType, v1.OsType.OS_TYPE_UNSPECIFIED);
   t.equal(plain.spec?.cloudInit?.enabled, true);
@@ -107,7 +107,7 @@ void t.test('the shortest create leaves the rest to the server; an ISO brings a 
     '--os',
     'windows',
   ]);
-  const iso = fake.requestOf<wire.v1.CreateVmRequest>('createVm'); // M-007, M-012
+  const iso = fake.requestOf('createVm') as wire.v1.CreateVmRequest; // M-007, M-012
   t.match(iso.spec?.disks, [
     { name: 'root', image: '', sizeBytes: 64 * GIB },
     { name: 'iso', image: 'win-2022', device: v1.DiskDevice.CDROM },
@@ -181,7 +181,7 @@ spec:
 `);
   const { code, stderr } = await ostler(fake, ['vm', 'create', '-f', path, 'web2', '--no-start']);
   t.equal(code, 0, stderr);
-  const request = fake.requestOf<wire.v1.CreateVmRequest>('createVm');
+  const request = fake.requestOf('createVm') as wire.v1.CreateVmRequest;
   t.equal(request.name, 'web2', 'the name of the command line wins');
   t.equal(request.start, false);
   t.match(request.spec, {

@@ -58,11 +58,13 @@ export interface Fake {
   breakUploadAfter: number;
   /** What the guest prints when somebody joins, and how it answers. */
   onConsole: (socket: WebSocket) => void;
+  /** Answers WebSocket requests with this instead. */
+  refuseConsole: { readonly status: number; readonly body: string } | undefined;
   /** Cuts every connection, as a dying controller would. */
   cut(): void;
   /** While true nobody gets through. */
   down: boolean;
-  requestOf<T>(method: string): T;
+  requestOf(method: string): unknown;
   close(): Promise<void>;
 }
 
@@ -78,11 +80,19 @@ export async function startFake(): Promise<Fake> {
     failures: new Map<string, OstlerError>(),
     breakUploadAfter: Infinity,
     down: false,
+    refuseConsole: undefined as Fake['refuseConsole'],
     onConsole: (socket: WebSocket): void => socket.send('login: '),
   };
   const http = createServer();
-  const sockets = new WebSocketServer({ server: http });
-  sockets.on('connection', (socket) => fake.onConsole(socket));
+  const sockets = new WebSocketServer({ noServer: true });
+  http.on('upgrade', (request, socket, head) => {
+    const { refuseConsole } = fake;
+    if (refuseConsole === undefined) sockets.handleUpgrade(request, socket, head, (joined) => fake.onConsole(joined));
+    else
+      socket.end(
+        `HTTP/1.1 ${refuseConsole.status} Refused\r\ncontent-length: ${refuseConsole.body.length}\r\n\r\n${refuseConsole.body}`,
+      );
+  });
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
   const server = new Server();
   addServices(server, fake as unknown as Fake, (http.address() as AddressInfo).port);
@@ -96,10 +106,10 @@ export async function startFake(): Promise<Fake> {
   return Object.assign(fake, {
     address: `http://127.0.0.1:${(front.address() as AddressInfo).port}`,
     cut: () => wires.forEach((wire) => wire.destroy()),
-    requestOf<T>(method: string): T {
+    requestOf(method: string): unknown {
       const last = fake.requests.filter((one) => one.method === method).at(-1);
       if (last === undefined) throw new Error(`${method} was not called`);
-      return last.request as T;
+      return last.request;
     },
     close: () => {
       wires.forEach((wire) => wire.destroy());
@@ -233,7 +243,7 @@ function vmHandlers(fake: Fake, httpPort: number): Handlers<(typeof vmService)['
 function pickMask(values: Vm, paths: readonly string[]): Vm {
   const keys: readonly (keyof Vm)[] = ['name', 'displayName', 'description', 'labels'];
   const snake = (key: string): string => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-  return Object.fromEntries(keys.filter((key) => paths.includes(snake(key))).map((key) => [key, values[key]])) as Vm;
+  return Object.fromEntries(keys.filter((key) => paths.includes(snake(key))).map((key) => [key, values[key]]));
 }
 
 function operationHandlers(fake: Fake): Handlers<(typeof operationService)['methods']> {

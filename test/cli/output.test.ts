@@ -48,7 +48,7 @@ void t.test('nothing in a table can command the terminal', async (t) => {
   fill(fake);
   for (const line of [['list', '-o', 'wide'], ['show', 'evil'], ['list', '-o', 'name'], ['event', 'list'], ['top']]) {
     const { stdout } = await ostler(fake, line);
-    // eslint-disable-next-line no-control-regex -- control characters are what is looked for
+
     t.notMatch(stdout, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e]/, line.join(' '));
   }
 });

@@ -2,6 +2,9 @@ import { spawn } from 'node:child_process';
 import t from 'tap';
 import { fill } from './fixtures.js';
 import { startFake, type Fake } from './fake-server.js';
+import { ostler as ostlerCommand } from './harness.js';
+import { ostler } from '../../proto/gen/ostler.js';
+import { toErrorDetail } from '../../proto/status.js';
 import { environment, MAIN, play } from './terminal.js';
 
 const LEAVE = '\u001d';
@@ -49,10 +52,21 @@ void t.test('console: the terminal comes back when the guest stops, and when we 
     socket.send(Buffer.from('bye'));
     setTimeout(() => socket.close(1000, 'the guest stopped'), 200);
   };
-  const closed = await play(fake, ['console', 'web1'], [{ expect: 'Console closed: the guest stopped' }]);
+  const closed = await play(fake, ['console', 'web1'], [{ expect: 'Left the console.' }]);
   t.equal(closed.missing, null, closed.output);
   t.equal(closed.code, 0);
   t.equal(closed.modes.at(-1), false);
+
+  for (const [status, reason, message] of [
+    [1011, 'HYPERVISOR_ERROR: the guest has no serial port', 'the guest has no serial port [HYPERVISOR_ERROR]'],
+    [1001, 'the controller ends', 'The console connection was lost: the controller ends. [HOST_UNREACHABLE]'],
+  ] as const) {
+    fake.onConsole = (socket) => setTimeout(() => socket.close(status, reason), 200);
+    const ended = await play(fake, ['console', 'web1'], [{ expect: message }]);
+    t.equal(ended.missing, null, ended.output);
+    t.equal(ended.code, 1);
+    t.equal(ended.modes.at(-1), false);
+  }
 
   fake.onConsole = (socket) => setTimeout(() => socket.terminate(), 200);
   const lost = await play(fake, ['console', 'web1'], [{ expect: 'The console connection was lost' }]);
@@ -70,6 +84,24 @@ void t.test('console: the terminal comes back when the guest stops, and when we 
     t.equal(ended.modes.at(-1), false, `signal ${signal}`);
     t.equal(ended.code, code);
   }
+});
+
+void t.test('console: a refused ticket says why', async (t) => {
+  const fake = await filled(t);
+  const detail = toErrorDetail({
+    code: 'TICKET_SPENT',
+    message: 'The ticket was used before.',
+    remedy: 'Open it again.',
+  });
+  const value = Buffer.from(ostler.v1.ErrorDetail.encode(detail).finish()).toString('base64');
+  fake.refuseConsole = { status: 403, body: JSON.stringify({ details: [{ type: 'ostler.v1.ErrorDetail', value }] }) };
+  const spent = await ostlerCommand(fake, ['console', 'web1']);
+  t.equal(spent.code, 6);
+  t.match(spent.stderr, 'The ticket was used before. [TICKET_SPENT]\n  next: Open it again.');
+  fake.refuseConsole = { status: 502, body: '<html>proxy</html>' };
+  const proxy = await ostlerCommand(fake, ['console', 'web1']);
+  t.equal(proxy.code, 1);
+  t.match(proxy.stderr, 'HTTP status 502');
 });
 
 void t.test('console in a pipe: input goes in, the answer comes out, it leaves after the silence', async (t) => {

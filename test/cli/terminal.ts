@@ -32,11 +32,8 @@ export function play(fake: Fake, args: readonly string[], steps: readonly Step[]
     python.stdout.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
     python.on('error', reject);
     python.on('close', () => {
-      try {
-        resolve(JSON.parse(text) as Played);
-      } catch (error) {
-        reject(error as Error);
-      }
+      if (text === '') reject(new Error('The terminal driver printed nothing; its error is above.'));
+      else resolve(JSON.parse(text) as Played);
     });
     python.stdin.end(JSON.stringify(task));
   });

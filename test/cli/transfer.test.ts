@@ -21,7 +21,7 @@ void t.test('import: format seen, checksum sent, all bytes arrive, a second run 
   t.equal(code, 0, stderr);
   t.match(stderr, /checksum debian-12: 100%/);
   t.match(stderr, /upload debian-12: 100%, 3 MiB of 3 MiB/);
-  const request = fake.requestOf<wire.v1.CreateImageRequest>('createImage');
+  const request = fake.requestOf('createImage') as wire.v1.CreateImageRequest;
   t.equal(request.format, v1.ImageFormat.QCOW2);
   t.equal(request.fileBytes, qcow2.length);
   t.equal(request.sha256, createHash('sha256').update(qcow2).digest('hex'));
@@ -68,7 +68,7 @@ void t.test('download: resumes, checks the checksum, never leaves a wrong file u
   const { code, stderr } = await ostler(fake, ['image', 'download', 'debian-12', path]);
   t.equal(code, 0, stderr);
   t.ok(readFileSync(path).equals(image.bytes));
-  t.equal(fake.requestOf<wire.v1.DownloadImageRequest>('downloadImage').offset, 1234);
+  t.equal((fake.requestOf('downloadImage') as wire.v1.DownloadImageRequest).offset, 1234);
   t.notOk(existsSync(`${path}.part`));
   t.equal((await ostler(fake, ['image', 'download', 'debian-12', path])).code, 2, 'an existing file stays');
   const piped = await ostler(fake, ['image', 'download', 'debian-12', '-']);

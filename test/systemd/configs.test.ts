@@ -8,7 +8,7 @@ import { parseConfig } from '../../proto/kit/config.js';
 
 /** Keys without a default: shown as a comment, since any value would be a choice. */
 const EXAMPLES = {
-  controller: { schema: controllerConfigSchema, optional: ['http.publicUrl'] },
+  controller: { schema: controllerConfigSchema, optional: ['http.publicUrl', 'runDir'] },
   agent: { schema: agentConfigSchema, optional: ['libvirt.socket', 'defaultPool'] },
 } as const satisfies Record<string, { schema: z.ZodType; optional: readonly string[] }>;
 

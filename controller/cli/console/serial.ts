@@ -3,6 +3,7 @@ import { OstlerError } from '../../../proto/kit/errors.js';
 import type { Context } from '../context.js';
 import { EXIT } from '../codes.js';
 import { isTerminal } from '../io.js';
+import { fromClose, fromResponse } from './refusal.js';
 import { splitAtLeave } from './escape.js';
 
 export interface SerialOptions {
@@ -15,6 +16,7 @@ export interface SerialOptions {
 
 /** More than this waiting to be sent stops reading: pasted megabytes do not pile up in memory. */
 const SEND_HIGH_WATER = 256 * 1024;
+const CLOSE_MS = 300;
 
 /**
  * Joins this terminal (or pipe) with the guest's serial console until `^]`, the end of input, Ctrl-C in a pipe, or the end
@@ -33,8 +35,23 @@ export async function runSerial(context: Context, options: SerialOptions): Promi
     if (terminal) stdin.setRawMode?.(false);
     stdin.pause();
     stdin.unref?.();
-    socket.terminate();
+    await closed(socket);
   }
+}
+
+/** Lets what was typed last arrive, but waits for nobody. */
+function closed(socket: WebSocket): Promise<void> {
+  return new Promise((resolve) => {
+    const end = (): void => {
+      clearTimeout(timer);
+      socket.terminate();
+      resolve();
+    };
+    const timer = setTimeout(end, CLOSE_MS);
+    socket.once('close', end);
+    if (socket.readyState === WebSocket.CLOSED) end();
+    else socket.close(1000);
+  });
 }
 
 function opened(socket: WebSocket, signal: AbortSignal): Promise<void> {
@@ -51,16 +68,9 @@ function opened(socket: WebSocket, signal: AbortSignal): Promise<void> {
       resolve();
     });
     socket.once('unexpected-response', (_request, response) => {
-      const status = response.statusCode ?? 0;
-      const spent = status === 401 || status === 403 || status === 410;
-      reject(
-        spent
-          ? new OstlerError('TICKET_SPENT', `The controller refused the console ticket (HTTP ${status}).`, {
-              remedy: 'Open the console again; a ticket serves once, within 30 seconds.',
-            })
-          : new OstlerError('INTERNAL', `The controller refused the console connection (HTTP ${status}).`),
-      );
-      socket.terminate();
+      fromResponse(response)
+        .then(reject, reject)
+        .finally(() => socket.terminate());
     });
     socket.on('error', (error) => {
       const message = `Cannot open the console connection: ${error.message}`;
@@ -75,13 +85,16 @@ function pump(context: Context, socket: WebSocket, idleMs: number | undefined): 
   return new Promise((resolve, reject) => {
     let idle: NodeJS.Timeout | undefined;
     let ended = false;
-    const leave = (code: number): void => {
+    let left = false;
+    const finish = (settle: () => void): void => {
+      left = true;
       clearTimeout(idle);
       stdin.off('data', onInput);
       stdin.off('end', onEnd);
       interrupted.removeEventListener('abort', onInterrupt);
-      resolve(code);
+      settle();
     };
+    const leave = (code: number): void => finish(() => resolve(code));
     const onInterrupt = (): void => leave(EXIT.INTERRUPTED);
     const watchIdle = (): void => {
       clearTimeout(idle);
@@ -92,7 +105,7 @@ function pump(context: Context, socket: WebSocket, idleMs: number | undefined): 
       const { send, leave: wantsOut } = isTerminal(stdin) ? splitAtLeave(bytes) : { send: bytes, leave: false };
       if (send.length > 0)
         socket.send(send, () => {
-          if (socket.bufferedAmount < SEND_HIGH_WATER) stdin.resume();
+          if (!left && socket.bufferedAmount < SEND_HIGH_WATER) stdin.resume();
         });
       if (wantsOut) leave(EXIT.OK);
       else if (socket.bufferedAmount > SEND_HIGH_WATER) stdin.pause();
@@ -108,17 +121,9 @@ function pump(context: Context, socket: WebSocket, idleMs: number | undefined): 
       stdout.once('drain', () => socket.resume());
     });
     socket.once('close', (code, reason) => {
-      if (code === 1006)
-        reject(
-          new OstlerError('HOST_UNREACHABLE', 'The console connection was lost.', {
-            remedy: 'Open it again; what was printed meanwhile is replayed.',
-          }),
-        );
-      else {
-        const why = reason.toString();
-        if (why !== '') context.io.stderr.write(`\r\nConsole closed: ${why}\r\n`);
-        leave(code >= 4000 ? EXIT.ERROR : EXIT.OK);
-      }
+      const error = fromClose(code, reason.toString());
+      if (error === undefined) leave(EXIT.OK);
+      else finish(() => reject(error));
     });
     interrupted.addEventListener('abort', onInterrupt, { once: true });
     stdin.on('data', onInput);
