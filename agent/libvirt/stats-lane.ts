@@ -39,10 +39,17 @@ export function createStatsLane(open: () => Promise<Connection>): StatsLane {
   let carefulPolls = 0;
 
   const lane = async (): Promise<Connection> => {
-    const present = await connection?.catch(() => undefined);
+    const seen = connection;
+    const present = await seen?.catch(() => undefined);
     if (present?.alive === true) return present;
-    connection = open();
+    // Polls that wait together share the new one.
+    if (connection === seen || connection === undefined) connection = open();
     return connection;
+  };
+  const leave = async (c: Connection): Promise<void> => {
+    c.close();
+    const present = await connection?.catch(() => undefined);
+    if (present === c) connection = undefined;
   };
 
   return {
@@ -57,9 +64,8 @@ export function createStatsLane(open: () => Promise<Connection>): StatsLane {
       } catch (e) {
         if (e instanceof ConnectionError && e.code === 'TIMEOUT') {
           carefulPolls = CAREFUL_POLLS;
-          connection = undefined;
-          // The daemon goes on with the stuck call, and with the domain's lock, until QEMU answers or 30 s have passed.
-          c.close();
+          // The daemon goes on with the stuck call, and with the domain's lock, until QEMU answers.
+          await leave(c);
         }
         throw e;
       }
