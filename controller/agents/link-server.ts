@@ -4,6 +4,7 @@ import { OstlerError } from '../../proto/kit/errors.js';
 import type { Log } from '../../proto/kit/log.js';
 import type { ostler } from '../../proto/gen/ostler.js';
 import { implement, type CallContext } from '../../proto/server.js';
+import { MalformedRequest } from '../../proto/service.js';
 import { agentLink } from '../../proto/services.js';
 import { openLink, type LinkServerSettings } from './link.js';
 import type { Registry } from './registry.js';
@@ -87,7 +88,8 @@ function firstFrame<I extends ostler.v1.TunnelFrame.$Properties>(
     call.once('data', (frame: I) => {
       call.pause();
       call.off('end', over);
-      resolve(frame);
+      if (frame instanceof MalformedRequest) reject(new OstlerError('INVALID_FIELD', `tunnel: ${frame.reason}`));
+      else resolve(frame);
     });
     call.once('end', over);
     signal.addEventListener('abort', over, { once: true });

@@ -3,7 +3,7 @@ import type { Clock } from '../../proto/kit/clock.js';
 import { OstlerError, toOstlerError } from '../../proto/kit/errors.js';
 import type { Log } from '../../proto/kit/log.js';
 import type { ostler } from '../../proto/gen/ostler.js';
-import type { CallContext } from '../../proto/server.js';
+import { wellFormed, type CallContext } from '../../proto/server.js';
 import type { LinkPort } from './link-port.js';
 import type { Registry } from './registry.js';
 
@@ -54,7 +54,7 @@ export function openLink(settings: LinkServerSettings, deps: OpenLinkDeps): Prom
     function take(message: AgentMessage): void {
       if (ended.signal.aborted) return;
       if (attached) {
-        receive(message);
+        registry.receive(hostId, port, message);
         return;
       }
       if (message.body !== 'hello') throw invalid('hello', 'must be the first message of a link');
@@ -71,20 +71,16 @@ export function openLink(settings: LinkServerSettings, deps: OpenLinkDeps): Prom
       registry.attach(hostId, message.hello, port);
     }
 
-    /** A message that this version cannot read is dropped: the link carries more than that one. */
-    function receive(message: AgentMessage): void {
-      try {
-        registry.receive(hostId, port, message);
-      } catch (error) {
-        log.warn({ err: error, host: hostId, body: message.body }, 'message of an agent was dropped');
-      }
-    }
-
     call.on('data', (message: AgentMessage) => {
       try {
-        take(message);
+        take(wellFormed(message) as AgentMessage);
       } catch (error) {
         const refusal = toOstlerError(error);
+        // Bytes that do not decode are one message lost, as one that does not parse is.
+        if (attached) {
+          log.warn({ err: refusal, host: hostId }, 'message of an agent was dropped');
+          return;
+        }
         log.warn({ err: refusal, host: hostId }, 'link refused');
         finish(refusal.message, refusal);
       }

@@ -4,6 +4,7 @@ import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { OstlerError } from '../../proto/kit/errors.js';
 import type { Clock } from '../../proto/kit/clock.js';
 import type { ostler } from '../../proto/gen/ostler.js';
+import { MalformedRequest } from '../../proto/service.js';
 import { fromErrorDetail } from '../../proto/status.js';
 
 type Frame = ostler.v1.TunnelFrame.$Properties;
@@ -97,7 +98,11 @@ function tunnelDuplex(call: TunnelCall, first: Frame, signal: AbortSignal): Dupl
   const onAbort = (): void => void duplex.destroy();
   signal.addEventListener('abort', onAbort, { once: true });
 
-  const take = (frame: Frame): void => {
+  const take = (frame: Frame | MalformedRequest): void => {
+    if (frame instanceof MalformedRequest) {
+      duplex.destroy(new OstlerError('INVALID_FIELD', `tunnel: ${frame.reason}`));
+      return;
+    }
     if (frame.error !== null && frame.error !== undefined) {
       duplex.destroy(OstlerError.fromInfo(fromErrorDetail(frame.error)));
       return;

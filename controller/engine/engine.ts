@@ -162,7 +162,7 @@ export function createEngine(options: EngineOptions, deps: EngineDeps): Engine {
     for (const id of index.active) queue.touchOperation(id);
     for (const { hostId } of agents.views()) queue.touchHost(hostId);
     const now = clock.now();
-    await purge(now, { store, index, submit: operations.submit, log });
+    await purge(now, { store, index, submit: (request) => operations.submit(request), log });
     if (clock.monotonic() - lastPrune < PRUNE_MS) return;
     lastPrune = clock.monotonic();
     await lock(() => prune(now, retention, { store, fault }));

@@ -21,12 +21,12 @@ export interface EventIndex {
   add(records: readonly EventRecord[]): void;
   /** Forgets the oldest so that `keep` are left. */
   trim(keep: number): void;
-  list(options: {
+  readonly list: (options: {
     readonly beforeSequence: number;
     readonly limit: number;
     readonly matches: (event: EventRecord) => boolean;
-  }): readonly EventRecord[];
-  watch(afterSequence: number | undefined, signal: AbortSignal): AsyncIterable<EventRecord>;
+  }) => readonly EventRecord[];
+  readonly watch: (afterSequence: number | undefined, signal: AbortSignal) => AsyncIterable<EventRecord>;
 }
 
 export function createEventIndex(lastSequence = 0): EventIndex {

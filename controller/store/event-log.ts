@@ -57,9 +57,9 @@ export async function openEventLog(
   }
 
   let file: FileHandle | undefined;
-  let queue: { readonly event: NewEvent; readonly done: (error?: unknown) => void }[] = [];
+  let queue: { readonly event: NewEvent; readonly done: (error?: OstlerError) => void }[] = [];
   let writing: Promise<void> | undefined;
-  let broken: unknown;
+  let broken: OstlerError | undefined;
 
   async function segmentFor(sequence: number): Promise<FileHandle> {
     const current = segments.at(-1);
@@ -121,9 +121,9 @@ export async function openEventLog(
   return {
     append: (event) =>
       new Promise((resolve, reject) => {
-        const done = (error?: unknown): void => {
+        const done = (error?: OstlerError): void => {
           if (error === undefined) resolve();
-          else reject(error as Error);
+          else reject(error);
         };
         queue.push({ event, done });
         writing ??= drain();

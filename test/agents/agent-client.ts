@@ -1,5 +1,6 @@
 /** A simulated agent that speaks the real link over gRPC. */
 import { credentials, type ClientDuplexStream } from '@grpc/grpc-js';
+import type { Writer } from 'protobufjs/minimal.js';
 import { createClient, type TypedClient } from '../../proto/client.js';
 import type { ostler } from '../../proto/gen/ostler.js';
 import { hostFactsToWire } from '../../proto/convert.js';
@@ -15,6 +16,8 @@ export interface AgentClient {
   readonly client: TypedClient<typeof agentLink.methods>;
   readonly received: Down[];
   send(message: Up): void;
+  /** Bytes that need not be a message. */
+  sendRaw(bytes: Buffer): void;
   /** The next message with this body, also one that has come already and was not taken. */
   next<B extends NonNullable<Down['body']>>(body: B): Promise<NonNullable<Down[B]>>;
   /** Resolves with why the link ended. */
@@ -36,8 +39,26 @@ export function aHello(host: string, change: ostler.v1.Hello.$Properties = {}): 
   };
 }
 
+/** The link with a way to write bytes that are no message. */
+const rawLink = {
+  ...agentLink,
+  methods: {
+    ...agentLink.methods,
+    connect: {
+      ...agentLink.methods.connect,
+      request: {
+        decode: agentLink.methods.connect.request.decode.bind(agentLink.methods.connect.request),
+        encode: (message: Up & { $raw?: Buffer }) =>
+          message.$raw === undefined
+            ? agentLink.methods.connect.request.encode(message)
+            : ({ finish: () => message.$raw } as unknown as Writer),
+      },
+    },
+  },
+};
+
 export function connectAgent(address: string, hello: Up | undefined): AgentClient {
-  const client = createClient(agentLink, { address, credentials: credentials.createInsecure() });
+  const client = createClient(rawLink, { address, credentials: credentials.createInsecure() });
   const stream = client.connect() as unknown as ClientDuplexStream<Up, Down>;
   const received: Down[] = [];
   const waiting: { readonly body: string; readonly take: (message: Down) => void }[] = [];
@@ -59,6 +80,7 @@ export function connectAgent(address: string, hello: Up | undefined): AgentClien
     received,
     ended,
     send: (message) => void stream.write(message),
+    sendRaw: (bytes) => void stream.write({ $raw: bytes } as Up),
     next: async (body) => {
       const old = received.find((message) => message.body === body && !taken.has(message));
       if (old !== undefined) taken.add(old);

@@ -1,7 +1,7 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import t, { type Test } from 'tap';
 import type { ClientDuplexStream } from '@grpc/grpc-js';
-import type { ostler } from '../../proto/gen/ostler.js';
+import { ostler } from '../../proto/gen/ostler.js';
 import { OstlerError } from '../../proto/kit/errors.js';
 import { silentLog } from '../../proto/kit/log.js';
 import { systemClock } from '../../proto/kit/clock.js';
@@ -18,6 +18,7 @@ import type { Store } from '../../controller/store/store.js';
 import { aHost, aRecord, id, uuid } from '../store/documents.js';
 import { aHello, connectAgent, type AgentClient } from './agent-client.js';
 
+const { DomainState } = ostler.v1;
 const H1 = id('h', 1);
 
 interface Bench {
@@ -97,7 +98,7 @@ async function until(what: () => boolean): Promise<void> {
 
 void t.test('hello, welcome, facts and inventory; the host is online and its record has the facts', async (t) => {
   const bench = await aBench(t);
-  const domain = { uuid: uuid(1), name: 'web1', state: 1, managed: true, vmId: id('i', 1), epoch: 3 };
+  const domain = { uuid: uuid(1), name: 'web1', state: DomainState.DOMAIN_RUNNING, managed: true, vmId: id('i', 1), epoch: 3 };
   const agent = await bench.connect(aHello('h1', { inventory: { hypervisorConnected: true, domains: [domain] } }));
   t.equal(agent.received[0]?.body, 'welcome', 'nothing comes before the welcome');
   t.equal(agent.received[0]?.welcome?.controllerId, 'c1');
@@ -107,7 +108,7 @@ void t.test('hello, welcome, facts and inventory; the host is online and its rec
   t.equal(view?.facts?.cpus, 4);
   await until(() => bench.store.get('host', H1)?.value.facts !== undefined);
   await until(() => bench.events.list({ beforeSequence: 0, limit: 1, matches: () => true }).length === 1);
-  agent.send({ domainReport: { ...domain, state: 4, reason: 'shutdown' } });
+  agent.send({ domainReport: { ...domain, state: DomainState.DOMAIN_SHUTOFF, reason: 'shutdown' } });
   await until(() => bench.registry.view(H1)?.domains?.get(uuid(1))?.state === 'shutoff');
 });
 
@@ -180,7 +181,7 @@ void t.test('commands, progress, results and their acknowledgement', async (t) =
   bench.registry.send(H1, { id: 'op/start/1', start: { record: vmRecordToWire(aRecord(1)), images: [] } });
   t.equal((await agent.next('command')).start?.record?.name, 'web1');
   agent.send({ commandProgress: { command: 'op/start/1', percent: 40, detail: 'booting' } });
-  agent.send({ commandResult: { command: 'op/start/1', ok: true, domain: { uuid: uuid(1), state: 1 } } });
+  agent.send({ commandResult: { command: 'op/start/1', ok: true, domain: { uuid: uuid(1), state: DomainState.DOMAIN_RUNNING } } });
   agent.send({
     commandResult: { command: 'op/x/1', ok: false, error: { reason: 'STORAGE_FULL', message: 'No room.' } },
   });
@@ -275,6 +276,7 @@ void t.test('a tunnel: bytes both ways with backpressure, its end, and only for 
   bench.caller = H1;
   agent.send({ queryResult: { query: query.id ?? '', tunnelOpened: {} } });
   const stream = agent.client.tunnel() as unknown as ClientDuplexStream<Frame, Frame>;
+  stream.on('error', () => undefined);
   stream.write({ tunnel, data: Buffer.from('history') });
   stream.write({ replayedEnd: true });
   const duplex = await opening;
@@ -328,6 +330,7 @@ void t.test('a tunnel that the agent refuses, breaks with an error, or never ope
   stream.write({ tunnel: openTunnel?.tunnel ?? '' });
   const duplex = await broken;
   const failed = once(duplex, 'error');
+  duplex.resume();
   stream.write({ error: { reason: 'HYPERVISOR_ERROR', message: 'QEMU went away.' } });
   t.match(await failed, { code: 'HYPERVISOR_ERROR' });
   const stop = new AbortController();
@@ -361,6 +364,7 @@ void t.test('metrics, images in chunks, certificates', async (t) => {
 void t.test('a message that cannot be read is dropped, the link goes on; disconnect ends it', async (t) => {
   const bench = await aBench(t);
   const agent = await bench.connect();
+  agent.sendRaw(Buffer.from([0x0a, 0xff, 0xff, 0xff]));
   agent.send({ domainReport: { uuid: uuid(1), state: 99 as never } });
   agent.send(aHello(H1));
   agent.send({ heartbeat: { sequence: 1, hypervisorConnected: true } });

@@ -383,6 +383,20 @@ void t.test('what happens on the host without us is found', async (t) => {
   t.same(cluster.kinds().slice(1), ['vm.stopped', 'vm.running', 'vm.paused', 'vm.stopped', 'vm.missing', 'vm.running']);
 });
 
+void t.test('while an operation holds a VM, only the operation changes its record', async (t) => {
+  const cluster = await aCluster();
+  await cluster.create(1);
+  await cluster.settle();
+  await cluster.submit(VM, { kind: 'vm.reboot', force: true });
+  const { revision } = vmOf(cluster);
+  cluster.agents.observe(id('h', 1), uuid(1), { state: 'shutoff', reason: 'destroyed' });
+  await cluster.engine.pass({ tick: true });
+  t.equal(vmOf(cluster).revision, revision);
+  cluster.agents.observe(id('h', 1), uuid(1), { state: 'running', reason: 'booted' });
+  await cluster.settle();
+  t.equal(stateOf(cluster), 'RUNNING');
+});
+
 void t.test('a domain of a newer epoch is believed; an older copy is not', async (t) => {
   const cluster = await aCluster();
   await cluster.create(1);
