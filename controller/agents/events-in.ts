@@ -4,7 +4,7 @@ import type { Log } from '../../proto/kit/log.js';
 import type { ostler } from '../../proto/gen/ostler.js';
 import type { EventLog, NewEvent } from '../engine/env.js';
 import type { Store } from '../store/store.js';
-import { changeDocument } from '../store/change.js';
+import { updateDocument } from '../store/update.js';
 
 type AgentEvent = ostler.v1.AgentEvent.$Properties;
 
@@ -67,8 +67,8 @@ async function store(hostId: string, batch: readonly Waiting[], deps: Parameters
   await Promise.all(fresh.map((event) => deps.events.append(toRecord(event, hostId, host.name, deps.store))));
   deps.fault('events-in.appended');
   const newest = Math.max(...fresh.map((event) => event.sequence ?? 0));
-  await changeDocument(deps.store, 'host', hostId, (value) =>
-    value.eventSequence >= newest ? value : { ...value, eventSequence: newest },
+  await updateDocument(deps.store, 'host', hostId, (value) =>
+    value.eventSequence >= newest ? undefined : { ...value, eventSequence: newest },
   );
   deps.fault('events-in.committed');
 }

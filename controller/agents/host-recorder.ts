@@ -4,7 +4,7 @@ import type { HostFacts } from '../../proto/model/host.js';
 import type { HostDoc } from '../core/model.js';
 import type { EventLog } from '../engine/env.js';
 import type { Store } from '../store/store.js';
-import { changeDocument } from '../store/change.js';
+import { updateDocument } from '../store/update.js';
 
 /** Writes down what is learnt of a host: its facts, when it was seen, that it came and went. Never waited for. */
 export interface HostRecorder {
@@ -22,7 +22,7 @@ export function createHostRecorder(deps: {
   const { store, events, clock, log } = deps;
 
   function update(hostId: string, change: (host: HostDoc) => HostDoc): void {
-    changeDocument(store, 'host', hostId, change).catch((error: unknown) => {
+    updateDocument(store, 'host', hostId, change).catch((error: unknown) => {
       log.error({ err: error, host: hostId }, 'what a host told could not be stored');
     });
   }

@@ -8,7 +8,6 @@ import { MalformedRequest } from '../../proto/service.js';
 import { agentLink } from '../../proto/services.js';
 import { openLink, type LinkServerSettings } from './link.js';
 import type { Registry } from './registry.js';
-import type { TunnelCall } from './tunnels.js';
 
 export interface LinkServerOptions {
   readonly controllerId: string;
@@ -63,7 +62,7 @@ export function createLinkServer(options: LinkServerOptions, deps: LinkServerDep
       call.pause();
       const hostId = await hostOf(context);
       const first = await firstFrame(call, context.signal);
-      await registry.tunnels.accept(hostId, first, call as TunnelCall);
+      await registry.tunnels.accept(hostId, first, call);
     },
     fetchImage: async function* (request, context) {
       await hostOf(context);

@@ -156,32 +156,51 @@ export function createRegistry(options: RegistryOptions, deps: RegistryDeps): Re
 
   function dispatch(host: HostLink, port: LinkPort, message: AgentMessage): void {
     switch (message.body) {
-      case 'heartbeat':
-        return onBeat(host, port, message.heartbeat);
-      case 'commandResult':
-        return onResult(host, message.commandResult);
+      case 'heartbeat': {
+        onBeat(host, port, message.heartbeat);
+        return;
+      }
+      case 'commandResult': {
+        onResult(host, message.commandResult);
+        return;
+      }
       case 'commandProgress': {
         const { command, percent, detail } = message.commandProgress;
         const progress = { percent: percent ?? 0, detail: detail ?? '' };
         listeners.forEach((listener) => listener.onProgress(host.hostId, command ?? '', progress));
         return;
       }
-      case 'queryResult':
-        return queries.answer(port, message.queryResult);
+      case 'queryResult': {
+        queries.answer(port, message.queryResult);
+        return;
+      }
       case 'domainReport':
         applyReport(host, message.domainReport);
-        return changed(host.hostId);
-      case 'event':
-        return eventsIn.take(host.hostId, message.event, (sequence) => port.write({ eventAck: { sequence } }));
-      case 'metrics':
-        return metrics.record(host.hostId, message.metrics);
+        {
+          changed(host.hostId);
+          return;
+        }
+      case 'event': {
+        eventsIn.take(host.hostId, message.event, (sequence) => port.write({ eventAck: { sequence } }));
+        return;
+      }
+      case 'metrics': {
+        metrics.record(host.hostId, message.metrics);
+        return;
+      }
       case 'facts':
         applyFacts(host, message.facts);
         recorder.record(host.hostId, host.facts);
-        return changed(host.hostId);
+        {
+          changed(host.hostId);
+          return;
+        }
       case 'inventory':
         applyInventory(host, message.inventory, clock.now());
-        return changed(host.hostId);
+        {
+          changed(host.hostId);
+          return;
+        }
       case 'hello':
         throw new OstlerError('INVALID_FIELD', 'hello: came twice on one link.', { field: 'hello' });
       case undefined:

@@ -98,7 +98,14 @@ async function until(what: () => boolean): Promise<void> {
 
 void t.test('hello, welcome, facts and inventory; the host is online and its record has the facts', async (t) => {
   const bench = await aBench(t);
-  const domain = { uuid: uuid(1), name: 'web1', state: DomainState.DOMAIN_RUNNING, managed: true, vmId: id('i', 1), epoch: 3 };
+  const domain = {
+    uuid: uuid(1),
+    name: 'web1',
+    state: DomainState.DOMAIN_RUNNING,
+    managed: true,
+    vmId: id('i', 1),
+    epoch: 3,
+  };
   const agent = await bench.connect(aHello('h1', { inventory: { hypervisorConnected: true, domains: [domain] } }));
   t.equal(agent.received[0]?.body, 'welcome', 'nothing comes before the welcome');
   t.equal(agent.received[0]?.welcome?.controllerId, 'c1');
@@ -181,7 +188,9 @@ void t.test('commands, progress, results and their acknowledgement', async (t) =
   bench.registry.send(H1, { id: 'op/start/1', start: { record: vmRecordToWire(aRecord(1)), images: [] } });
   t.equal((await agent.next('command')).start?.record?.name, 'web1');
   agent.send({ commandProgress: { command: 'op/start/1', percent: 40, detail: 'booting' } });
-  agent.send({ commandResult: { command: 'op/start/1', ok: true, domain: { uuid: uuid(1), state: DomainState.DOMAIN_RUNNING } } });
+  agent.send({
+    commandResult: { command: 'op/start/1', ok: true, domain: { uuid: uuid(1), state: DomainState.DOMAIN_RUNNING } },
+  });
   agent.send({
     commandResult: { command: 'op/x/1', ok: false, error: { reason: 'STORAGE_FULL', message: 'No room.' } },
   });

@@ -78,15 +78,24 @@ async function act(cluster: Cluster, one: Action, submitted: string[]): Promise<
       agents.repeat(id('h', one.host), ids[one.nth % Math.max(1, ids.length)] ?? '');
       return;
     }
-    case 'cut':
-      return agents.cut(id('h', one.host));
-    case 'connect':
-      return agents.connect(id('h', one.host));
-    case 'restart-agent':
-      return agents.restart(id('h', one.host));
+    case 'cut': {
+      agents.cut(id('h', one.host));
+      return;
+    }
+    case 'connect': {
+      agents.connect(id('h', one.host));
+      return;
+    }
+    case 'restart-agent': {
+      agents.restart(id('h', one.host));
+      return;
+    }
     case 'libvirt':
       agents.host(id('h', one.host)).hypervisor = !agents.host(id('h', one.host)).hypervisor;
-      return agents.inventory(id('h', one.host));
+      {
+        agents.inventory(id('h', one.host));
+        return;
+      }
     case 'restart-controller':
       return cluster.restart();
     case 'pass':
