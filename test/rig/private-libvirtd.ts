@@ -136,7 +136,20 @@ export async function startPrivateLibvirtd(options: PrivateLibvirtdOptions = {})
   let pid = 0;
 
   const start = async (): Promise<void> => {
-    const child = spawn('unshare', ['--mount', '--net', '--', '/bin/sh', join(dir, 'init.sh'), dir], {
+    // A test that is killed takes its daemon with it; guests must be ended by `stop`.
+    const init = [
+      '--pdeathsig',
+      'KILL',
+      '--',
+      'unshare',
+      '--mount',
+      '--net',
+      '--',
+      '/bin/sh',
+      join(dir, 'init.sh'),
+      dir,
+    ];
+    const child = spawn('setpriv', init, {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     let stderr = '';
