@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { parse as parseYaml } from 'yaml';
+import { parseDocument } from 'yaml';
 import type { ostler } from '../../proto/gen/ostler.js';
 import { parseModel, vmSpecDraftFromWire, type VmSpecDraft } from '../../proto/convert.js';
 import { invalidField, OstlerError } from '../../proto/kit/errors.js';
@@ -104,11 +104,14 @@ async function hashedSeed(
 function checkNetworkConfig(text: string): void {
   if (text === '') return;
   const field = 'spec.cloud_init.network_config';
+  const document = parseDocument(text, { prettyErrors: false });
+  const problem = document.errors[0];
+  if (problem !== undefined) throw invalidField(field, `is not YAML: ${problem.message}`);
   let parsed: unknown;
   try {
-    parsed = parseYaml(text, { maxAliasCount: 20, logLevel: 'silent' });
+    parsed = document.toJS({ maxAliasCount: 20 });
   } catch (error) {
-    throw invalidField(field, `is not YAML: ${(error as Error).message.split('\n')[0] ?? ''}`);
+    throw invalidField(field, `is not YAML: ${(error as Error).message}`);
   }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed))
     throw invalidField(field, 'is not a network configuration of cloud-init, version 2');
