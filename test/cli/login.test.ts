@@ -1,5 +1,7 @@
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import t from 'tap';
 import { parse } from 'yaml';
@@ -10,6 +12,7 @@ import { adminService } from '../../proto/services.js';
 import * as x509 from '../../proto/x509.js';
 import { startFake, TOKEN } from './fake-server.js';
 import { ostler, temporaryDirectory } from './harness.js';
+import { MAIN } from './terminal.js';
 
 void t.test('login tries, then keeps; the file is for its owner alone', async (t) => {
   const fake = await startFake();
@@ -82,6 +85,11 @@ void t.test("TLS: the controller's own CA is what counts", async (t) => {
   t.match(readFileSync(env.OSTLER_CONFIG, 'utf8'), 'BEGIN CERTIFICATE', 'the CA is kept in the file itself');
   t.equal((await ostler(undefined, ['status', '-q'], { env })).code, 0);
   t.equal((await ostler(undefined, ['status'], { env: { ...env, OSTLER_CA: '/nonexistent' } })).code, 2);
+  const address = server.address.replace('localhost', '127.0.0.1');
+  const { stderr } = await promisify(execFile)(process.execPath, [MAIN, 'status'], {
+    env: { ...process.env, ...env, OSTLER_CA: ours, OSTLER_ADDRESS: address },
+  });
+  t.equal(stderr, '', 'dialled by its IP address, Node keeps its warnings to itself');
 });
 
 interface Issued {
@@ -110,7 +118,12 @@ async function makeCa(name: string): Promise<{ readonly pem: string; issue(): Pr
         signingKey: keys.privateKey,
         publicKey: leafKeys.publicKey,
         signingAlgorithm: x509.KEY_ALGORITHM,
-        extensions: [new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: 'localhost' }])],
+        extensions: [
+          new x509.SubjectAlternativeNameExtension([
+            { type: 'dns', value: 'localhost' },
+            { type: 'ip', value: '127.0.0.1' },
+          ]),
+        ],
       });
       const pkcs8 = await crypto.subtle.exportKey('pkcs8', leafKeys.privateKey);
       return {

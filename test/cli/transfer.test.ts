@@ -32,6 +32,10 @@ void t.test('import: format seen, checksum sent, all bytes arrive, a second run 
   writeFileSync(path, iso);
   const other = await ostler(fake, ['image', 'import', path, '--name', 'debian-12']);
   t.equal(other.code, 4, 'other contents under a taken name');
+  Object.assign(fake.images.get('debian-12')!, { state: v1.ImageState.IMAGE_ERROR, stateReason: 'it is cut short' });
+  const broken = await ostler(fake, ['image', 'import', path, '--name', 'debian-12']);
+  t.equal(broken.code, 4);
+  t.match(broken.stderr, /unusable: it is cut short[^]*ostler image delete debian-12/);
   const named = await ostler(fake, ['image', 'import', path, '-o', 'json']);
   t.match(JSON.parse(named.stdout), { name: 'Debian', format: 'ISO', state: 'READY' });
 });

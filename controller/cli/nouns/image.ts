@@ -199,6 +199,15 @@ function isSameFile(image: Image, wish: ostler.v1.CreateImageRequest.$Properties
 
 function resumable(image: Image, wish: ostler.v1.CreateImageRequest.$Properties): Image {
   if (image.state === v1.ImageState.UPLOADING && isSameFile(image, wish)) return image;
+  if (image.state === v1.ImageState.IMAGE_ERROR) {
+    throw new OstlerError(
+      'ALREADY_EXISTS',
+      `The image ${image.name ?? ''} is there, unusable: ${image.stateReason ?? ''}`,
+      {
+        remedy: `Delete it first: ostler image delete ${image.name ?? ''}`,
+      },
+    );
+  }
   throw new OstlerError('ALREADY_EXISTS', `There is an image ${image.name ?? ''} with other contents.`, {
     remedy: 'Take another --name, or delete that image first.',
     field: '--name',
