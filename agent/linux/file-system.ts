@@ -56,7 +56,7 @@ async function identityOf(directory: string): Promise<string> {
   };
   const present = await read();
   if (present !== undefined) return present;
-  const own = join(directory, `${MARK}.${process.pid}`);
+  const own = join(directory, `${MARK}.${randomUUID()}`);
   try {
     await writeFile(own, `${randomUUID()}\n`, { mode: 0o644 });
     await link(own, mark).catch(() => undefined);

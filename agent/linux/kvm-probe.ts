@@ -2,26 +2,14 @@ import { access, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { OstlerError } from '../../proto/kit/errors.js';
+import { EXPECTED_EXIT, probeFirmware } from './probe-firmware.js';
 import { run } from './run.js';
 
 const TIMEOUT_MS = 3_000;
-/** Any value that no failure of QEMU could be: isa-debug-exit ends it with (value << 1) | 1. */
-const SIGN = 0x2a;
-const EXPECTED_EXIT = (SIGN << 1) | 1;
-
 /**
- * A firmware of five bytes at the reset vector: `mov al, SIGN; out 0xf4, al; hlt`. Nothing else runs in this guest, so
- * that the exit status proves that its instructions were executed.
- */
-export function probeFirmware(): Buffer {
-  const rom = Buffer.alloc(64 * 1024, 0xf4);
-  Buffer.from([0xb0, SIGN, 0xe6, 0xf4, 0xf4]).copy(rom, rom.length - 16);
-  return rom;
-}
-
-/**
- * Whether guests really run with this accelerator. /dev/kvm may exist and open, and still no guest runs: nested
- * virtualisation without support, a container without the capability, a broken module.
+ * Whether guests really run with this accelerator: the exit status of a test guest proves that its instructions were
+ * executed. /dev/kvm may exist and open, and still no guest runs: nested virtualisation without support, a container
+ * without the capability, a KVM that only interprets.
  */
 export async function probeAccelerator(
   accelerator: 'kvm' | 'tcg',
@@ -40,7 +28,7 @@ export async function probeAccelerator(
     return no(`a test guest did not run: ${reasonOf(stderr, code)}`);
   } catch (error) {
     if (error instanceof OstlerError && error.code === 'TIMEOUT')
-      return no(`a test guest executed nothing within ${TIMEOUT_MS / 1000} s`);
+      return no(`a test guest did not get through within ${TIMEOUT_MS / 1000} s${said(error.metadata['stderr'])}`);
     return no(`a test guest could not be started: ${(error as Error).message}`);
   } finally {
     await rm(directory, { recursive: true, force: true });
@@ -64,6 +52,10 @@ function probeArguments(accelerator: 'kvm' | 'tcg', rom: string): string[] {
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot', '-bios', rom],
     ...['-device', 'isa-debug-exit,iobase=0xf4,iosize=0x01'],
   ];
+}
+
+function said(stderr = ''): string {
+  return stderr === '' ? '' : ` (${stderr})`;
 }
 
 function reasonOf(stderr: string, code: number): string {

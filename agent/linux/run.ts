@@ -32,7 +32,7 @@ export function run(program: string, args: readonly string[], options: RunOption
       if (signal?.aborted === true) return reject(signal.reason as Error);
       if (error === null) return resolve({ stdout, stderr, code: 0 });
       if (error.code === 'ENOENT') return reject(notInstalled(program));
-      if (error.killed === true && error.signal === 'SIGKILL') return reject(tookTooLong(program, timeoutMs));
+      if (error.killed === true && error.signal === 'SIGKILL') return reject(tookTooLong(program, timeoutMs, stderr));
       resolve({ stdout, stderr, code: typeof error.code === 'number' ? error.code : -1 });
     });
     const kill = (): void => {
@@ -49,8 +49,9 @@ function notInstalled(program: string): OstlerError {
   });
 }
 
-function tookTooLong(program: string, timeoutMs: number): OstlerError {
+function tookTooLong(program: string, timeoutMs: number, stderr: string): OstlerError {
   return new OstlerError('TIMEOUT', `${program} did not end within ${Math.round(timeoutMs / 1000)} s and was killed.`, {
     remedy: 'Look whether the storage under it hangs.',
+    metadata: { stderr: stderr.split('\n')[0]?.slice(0, 200) ?? '' },
   });
 }

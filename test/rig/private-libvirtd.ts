@@ -45,6 +45,8 @@ if [ -e /dev/kvm ]; then
   mkdir -p "$1/dev"
   mount -t tmpfs -o mode=0755 none "$1/dev"
   for n in null zero full random urandom tty; do touch "$1/dev/$n"; mount --bind "/dev/$n" "$1/dev/$n"; done
+  # Taps for guests' NICs.
+  if [ -e /dev/net/tun ]; then mkdir "$1/dev/net"; touch "$1/dev/net/tun"; mount --bind /dev/net/tun "$1/dev/net/tun"; fi
   for d in pts shm; do mkdir "$1/dev/$d"; mount --rbind "/dev/$d" "$1/dev/$d"; done
   ln -s pts/ptmx "$1/dev/ptmx"
   mount --rbind "$1/dev" /dev
