@@ -89,7 +89,7 @@ function fetchChain(address: string): Promise<Buffer[]> {
       ...(isIP(host) === 0 ? { servername: host } : {}),
     });
     socket.setTimeout(TIMEOUT_MS, () => fail('no answer in time'));
-    socket.once('error', (error) => fail(error.message, error));
+    socket.once('error', (error: Error) => fail(error.message, error));
     socket.once('secureConnect', () => {
       const chain = chainOf(socket.getPeerCertificate(true));
       socket.destroy();
@@ -100,11 +100,13 @@ function fetchChain(address: string): Promise<Buffer[]> {
 
 function chainOf(first: DetailedPeerCertificate): Buffer[] {
   const chain: Buffer[] = [];
-  let certificate: DetailedPeerCertificate | undefined = first;
+  let certificate: Partial<DetailedPeerCertificate> = first;
   // A self-signed CA is its own issuer.
-  while (certificate?.raw !== undefined && !chain.some((one) => one.equals(certificate?.raw as Buffer))) {
-    chain.push(certificate.raw);
-    certificate = certificate.issuerCertificate as DetailedPeerCertificate | undefined;
+  for (;;) {
+    const { raw, issuerCertificate } = certificate;
+    if (raw === undefined || chain.some((one) => one.equals(raw))) break;
+    chain.push(raw);
+    certificate = issuerCertificate ?? {};
   }
   return chain;
 }

@@ -97,8 +97,8 @@ async function openOwner(uuid: string, deps: Deps, onEnd: () => void): Promise<O
   const source = await deps.hypervisor.openConsole(uuid);
   // From here on nothing is missed: what comes while the log is read is kept aside.
   let early: Buffer[] | undefined = [];
+  let replay: Replay | undefined = undefined;
   const viewers = new Set<Duplex>();
-  let replay: Replay | undefined;
   source.on('data', (chunk: Buffer) => {
     early?.push(chunk);
     replay?.push(chunk);
@@ -113,9 +113,10 @@ async function openOwner(uuid: string, deps: Deps, onEnd: () => void): Promise<O
   source.once('end', () => source.destroy());
   source.on('error', (error) => deps.log.info({ err: error, uuid }, 'serial console ended'));
   const log = serialLogPath === undefined ? Buffer.alloc(0) : await readLogTail(serialLogPath, deps.host);
-  replay = createReplay(joinHistory(log, Buffer.concat(early)));
+  const whole = createReplay(joinHistory(log, Buffer.concat(early)));
+  replay = whole;
   early = undefined;
-  return { source, replay, viewers };
+  return { source, replay: whole, viewers };
 }
 
 /** libvirt's log daemon rotates at 2 MiB: the file may have just begun, and the end of the story be in `.0`. */

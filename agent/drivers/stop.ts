@@ -114,7 +114,7 @@ async function askUntilReset(
   deps: DriverDeps,
 ): Promise<void> {
   const end = deps.clock.monotonic() + timeoutMs;
-  let stopped = false;
+  const seen = { stopped: false };
   for (let round = 0; ; round++) {
     context.progress(0, round === 0 ? 'asking the guest to restart' : 'asking the guest again');
     const mode = round % 2 === 0 ? 'acpi' : 'agent';
@@ -127,12 +127,12 @@ async function askUntilReset(
     const done = await watch.until(
       async (event) => {
         if (event?.type === 'reboot') return true;
-        stopped ||= !isActive((await stateOf(deps.hypervisor, uuid)).state);
-        return stopped;
+        seen.stopped ||= !isActive((await stateOf(deps.hypervisor, uuid)).state);
+        return seen.stopped;
       },
       Math.min(rest, ASK_AGAIN_MS),
     );
-    if (stopped) throw new OstlerError('WRONG_STATE', 'The guest powered off instead of restarting.', START_IT);
+    if (seen.stopped) throw new OstlerError('WRONG_STATE', 'The guest powered off instead of restarting.', START_IT);
     if (done) return;
     if (rest <= ASK_AGAIN_MS)
       throw new OstlerError('GUEST_TIMEOUT', `The guest did not restart within ${Math.round(timeoutMs / 1000)} s.`, {

@@ -62,7 +62,10 @@ export function createCommandRunner(deps: Deps): CommandRunner {
     handle(wire) {
       const id = wire.id ?? '';
       const entry = journal.get(id);
-      if (entry?.result !== undefined) return deps.onResult(ostler.v1.CommandResult.decode(entry.result));
+      if (entry?.result !== undefined) {
+        deps.onResult(ostler.v1.CommandResult.decode(entry.result));
+        return;
+      }
       if (atWork.has(id)) return;
       try {
         const command = parseCommand(wire);

@@ -81,7 +81,8 @@ export function startSession(call: LinkCall, hello: HelloData, deps: SessionDeps
     const limit = Math.max(SILENT_MIN_MS, interval * SILENT_BEATS);
     if (now - heard > limit) {
       const seconds = Math.round((now - heard) / 1000);
-      return fail(new OstlerError('HOST_UNREACHABLE', `The controller has been silent for ${seconds} s.`));
+      fail(new OstlerError('HOST_UNREACHABLE', `The controller has been silent for ${seconds} s.`));
+      return;
     }
     heartbeat();
     if (now - repeated > REPEAT_MS) sayAgain();

@@ -24,15 +24,30 @@ const OUTPUT_LIMIT_BYTES = 4 * 1024 * 1024;
 export function run(program: string, args: readonly string[], options: RunOptions): Promise<RunResult> {
   const { timeoutMs, signal, onOutput } = options;
   return new Promise((resolve, reject) => {
-    if (signal?.aborted === true) return reject(signal.reason as Error);
+    if (signal?.aborted === true) {
+      reject(signal.reason as Error);
+      return;
+    }
     const limits = { timeout: timeoutMs, killSignal: 'SIGKILL' as const, maxBuffer: OUTPUT_LIMIT_BYTES };
     const env = { PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' };
     const child = execFile(program, [...args], { ...limits, env }, (error, stdout, stderr) => {
       signal?.removeEventListener('abort', kill);
-      if (signal?.aborted === true) return reject(signal.reason as Error);
-      if (error === null) return resolve({ stdout, stderr, code: 0 });
-      if (error.code === 'ENOENT') return reject(notInstalled(program));
-      if (error.killed === true && error.signal === 'SIGKILL') return reject(tookTooLong(program, timeoutMs, stderr));
+      if (signal?.aborted === true) {
+        reject(signal.reason as Error);
+        return;
+      }
+      if (error === null) {
+        resolve({ stdout, stderr, code: 0 });
+        return;
+      }
+      if (error.code === 'ENOENT') {
+        reject(notInstalled(program));
+        return;
+      }
+      if (error.killed === true && error.signal === 'SIGKILL') {
+        reject(tookTooLong(program, timeoutMs, stderr));
+        return;
+      }
       resolve({ stdout, stderr, code: typeof error.code === 'number' ? error.code : -1 });
     });
     const kill = (): void => {

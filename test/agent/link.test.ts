@@ -1,9 +1,12 @@
 import t from 'tap';
 import { vmRecordToWire } from '../../proto/convert.js';
 import { OstlerError } from '../../proto/kit/errors.js';
+import { ostler } from '../../proto/gen/ostler.js';
 import { sampleRecord } from '../rig/records.js';
 import { commandFor, expungeOf, provisionOf, sampleImage, startOf } from './rig/commands.js';
 import { createAgentRig } from './rig/joined-agent.js';
+
+const { ConsoleKind } = ostler.v1;
 
 const record = sampleRecord();
 const image = sampleImage();
@@ -35,7 +38,10 @@ void t.test('a VM from image to console and back to nothing, over the link', asy
   const live = await controller.query({ id: 'q1', inspect: { vmUuid: record.uuid } });
   t.equal(live.live?.domainState, 'running');
 
-  const opened = await controller.query({ id: 'q2', openTunnel: { tunnel: 't1', vmUuid: record.uuid, kind: 1 } });
+  const opened = await controller.query({
+    id: 'q2',
+    openTunnel: { tunnel: 't1', vmUuid: record.uuid, kind: ConsoleKind.SERIAL },
+  });
   t.ok(opened.tunnelOpened);
   const tunnel = await controller.tunnel('t1');
   tunnel.write('hello');

@@ -3,10 +3,13 @@ import { join } from 'node:path';
 import t from 'tap';
 import { MIB, type VmRecord } from '../../proto/model/vm.js';
 import { guest } from '../guest/guest.js';
+import { ostler } from '../../proto/gen/ostler.js';
 import { sampleRecord } from '../rig/records.js';
 import { commandFor, expungeOf, provisionOf, refOf, startOf } from './rig/commands.js';
 import { createAgentRig, type AgentRig } from './rig/joined-agent.js';
 import { startRealWorld, type RealWorld } from './rig/real-world.js';
+
+const { ConsoleKind, DomainState, TimeoutAction } = ostler.v1;
 
 const BOOT_MS = 40_000;
 t.setTimeout(600_000);
@@ -63,7 +66,7 @@ if (process.getuid?.() !== 0) {
     t.equal(started.ok, true, JSON.stringify(started.error));
 
     // M-014: the serial console says the boot from its first line on, and takes what is typed.
-    await controller.query({ id: 'q1', openTunnel: { tunnel: 't1', vmUuid: record.uuid, kind: 1 } });
+    await controller.query({ id: 'q1', openTunnel: { tunnel: 't1', vmUuid: record.uuid, kind: ConsoleKind.SERIAL } });
     const serial = await controller.tunnel('t1');
     const says = (what: RegExp): Promise<true> =>
       controller.until(`${what}`, () => (what.test(serial.text()) ? true : undefined), BOOT_MS);
@@ -75,13 +78,13 @@ if (process.getuid?.() !== 0) {
     const size = rig.controller.query({ id: 'q2', inspect: { vmUuid: record.uuid } });
     t.match((await size).live, { domainState: 'running', vcpus: 1, memoryBytes: 128 * MIB });
 
-    await controller.query({ id: 'q3', openTunnel: { tunnel: 't2', vmUuid: record.uuid, kind: 2 } });
+    await controller.query({ id: 'q3', openTunnel: { tunnel: 't2', vmUuid: record.uuid, kind: ConsoleKind.VNC } });
     const screen = await controller.tunnel('t2');
     await controller.until('the screen', () => (screen.text().startsWith('RFB 003.008') ? true : undefined));
     screen.end();
 
     // A second viewer sees what was said before it came, and both see what comes.
-    await controller.query({ id: 'q4', openTunnel: { tunnel: 't3', vmUuid: record.uuid, kind: 1 } });
+    await controller.query({ id: 'q4', openTunnel: { tunnel: 't3', vmUuid: record.uuid, kind: ConsoleKind.SERIAL } });
     const second = await controller.tunnel('t3');
     await controller.until('the history', () => (/EVENT up /.test(second.text()) ? true : undefined));
     t.equal(second.text().split('EVENT up ').length, 2, 'once');
@@ -135,7 +138,11 @@ if (process.getuid?.() !== 0) {
     process.kill(world.libvirtd.guestPid(record.id), 'SIGKILL');
     await world.startDaemon();
     const inventory = await controller.until('the new list', (all) =>
-      all.findLast((one) => one.inventory?.hypervisorConnected === true && one.inventory.domains?.[0]?.state === 4),
+      all.findLast(
+        (one) =>
+          one.inventory?.hypervisorConnected === true &&
+          one.inventory.domains?.[0]?.state === DomainState.DOMAIN_SHUTOFF,
+      ),
     );
     t.match(inventory.inventory?.domains?.[0], { vmId: record.id });
     await controller.until('what was missed', (all) =>
@@ -143,14 +150,16 @@ if (process.getuid?.() !== 0) {
     );
 
     t.equal((await controller.command(startOf(record, 'c3', [image]))).ok, true, 'it starts again');
-    await controller.query({ id: 'q2', openTunnel: { tunnel: 't1', vmUuid: record.uuid, kind: 1 } });
+    await controller.query({ id: 'q2', openTunnel: { tunnel: 't1', vmUuid: record.uuid, kind: ConsoleKind.SERIAL } });
     const serial = await controller.tunnel('t1');
     await controller.until('the boot', () => (/EVENT up /.test(serial.text()) ? true : undefined), BOOT_MS);
     // M-016: asked in vain, left alone or powered off, as ordered.
-    const kept = await controller.command(commandFor(record, 'c4', { shutdown: { timeoutSeconds: 2, onTimeout: 1 } }));
+    const kept = await controller.command(
+      commandFor(record, 'c4', { shutdown: { timeoutSeconds: 2, onTimeout: TimeoutAction.KEEP_RUNNING } }),
+    );
     t.match(kept, { ok: false, error: { reason: 'GUEST_TIMEOUT' }, domain: { state: 1 } });
     const forced = await controller.command(
-      commandFor(record, 'c5', { shutdown: { timeoutSeconds: 2, onTimeout: 2 } }),
+      commandFor(record, 'c5', { shutdown: { timeoutSeconds: 2, onTimeout: TimeoutAction.FORCE_OFF } }),
     );
     t.match(forced, { ok: true, facts: { forced: 'true' }, domain: { state: 4 } });
     t.equal((await controller.command(expungeOf(record, 'c6'))).ok, true);

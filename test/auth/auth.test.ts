@@ -7,6 +7,7 @@ import { createTickets, TICKET_LIFE_MS } from '../../controller/auth/tickets.js'
 import { createTokens, ensureAdminToken } from '../../controller/auth/tokens.js';
 import { createMemoryStore } from '../../controller/store/memory.js';
 import { systemClock } from '../../proto/kit/clock.js';
+import { ostler } from '../../proto/gen/ostler.js';
 import { adminService, vmService } from '../../proto/services.js';
 import type { Methods, Service } from '../../proto/service.js';
 import { startRig } from '../api/rig.js';
@@ -103,7 +104,10 @@ void t.test('every method has a rule, and roles hold over gRPC', async (t) => {
       ['operator', rig.tokens.operator],
       ['admin', rig.tokens.admin],
     ] as const) {
-      const client = rig.client(service as Service<Methods>, secret) as unknown as Record<string, (request: object) => Promise<unknown>>;
+      const client = rig.client(service as Service<Methods>, secret) as unknown as Record<
+        string,
+        (request: object) => Promise<unknown>
+      >;
       for (const [name, { kind }] of Object.entries(service.methods)) {
         if (kind !== 'unary' || name === 'rebuild' || name === 'deleteApiToken') continue;
         const code = await (client[name]?.({}) ?? Promise.resolve()).then(
@@ -127,7 +131,7 @@ void t.test(
       await t.rejects(rig.client(vmService, secret).listVms({}), { code: 'UNAUTHENTICATED' });
     const admin = rig.client(adminService);
     t.match(await admin.whoAmI({}), { name: 'root', role: 3 });
-    const made = await admin.createApiToken({ name: 'temp', role: 1, ttlSeconds: 3600 });
+    const made = await admin.createApiToken({ name: 'temp', role: ostler.v1.Role.VIEWER, ttlSeconds: 3600 });
     const temp = rig.client(adminService, made.token);
     t.match(await temp.whoAmI({}), { name: 'temp', role: 1 });
     t.ok((await admin.listApiTokens({})).apiTokens.some(({ name }) => name === 'temp'));

@@ -26,7 +26,7 @@ interface World {
   joined(n: number, secret?: string): Promise<Buffer>;
 }
 
-async function aWorld(t: Tap.Test): Promise<World> {
+async function aWorld(t: { teardown(fn: () => unknown): void }): Promise<World> {
   const folder = await mkdtemp('/tmp/ostler-ca.');
   t.teardown(() => rm(folder, { recursive: true }));
   const clock = { ...systemClock, offset: 0, now: () => Date.now() + clock.offset };
@@ -58,9 +58,6 @@ async function aWorld(t: Tap.Test): Promise<World> {
     },
   };
   return world;
-}
-declare namespace Tap {
-  type Test = { teardown(fn: () => unknown): void };
 }
 
 void t.test("the CA is made once; keys are the owner's alone; the chain carries the pinned CA", async (t) => {
@@ -170,7 +167,7 @@ void t.test('a lost store: hosts of the register come back, with what counts of 
   await t.rejects(world.identity.identify(replaced), { code: 'PERMISSION_DENIED' }, 'revoked before the loss');
   await t.rejects(world.identity.identify(deleted), { code: 'PERMISSION_DENIED' }, 'deleted before the loss');
   const both = await Promise.all([world.identity.identify(good), world.identity.identify(good)]);
-  t.match(both[0]?.value, { id: id('h', 1), name: 'h1', tags: ['ssd'], schedulable: false });
+  t.match(both[0].value, { id: id('h', 1), name: 'h1', tags: ['ssd'], schedulable: false });
   t.equal([...world.store.list('host')].length, 1);
   const reopened = await openRegister(join(world.folder, 'hosts'));
   t.same(reopened.list(), world.register.list(), 'the register is on disk');

@@ -80,7 +80,7 @@ export async function createTestCa(name = 'Test CA'): Promise<TestCa> {
     async sign(csrPem, host, lifeMs = HOUR_MS) {
       const request = new Pkcs10CertificateRequest(csrPem);
       if (!(await request.verify())) throw new Error('the request is not signed by its key');
-      const publicKey = await request.publicKey.export();
+      const publicKey = (await request.publicKey.export()) as webcrypto.CryptoKey;
       return issue(publicKey, host, { notAfter: new Date(Date.now() + lifeMs) });
     },
   };
