@@ -77,6 +77,13 @@ export interface NodeInfo {
   readonly model: string;
 }
 
+/** The kind of guest that a question about the host is about. */
+export interface MachineQuery {
+  readonly arch: string;
+  readonly machine: string;
+  readonly virtType: 'kvm' | 'qemu';
+}
+
 export interface Hypervisor {
   readonly connected: boolean;
   /** Why it is not connected; empty while it is. */
@@ -86,7 +93,9 @@ export interface Hypervisor {
   nodeInfo(): Promise<NodeInfo>;
   /** XML. */
   capabilities(): Promise<string>;
-  domainCapabilities(query: { arch: string; machine: string; virtType: 'kvm' | 'qemu' }): Promise<string>;
+  domainCapabilities(query: MachineQuery): Promise<string>;
+  /** Whether guests of that kind can have the CPU that the XML says, all its features included. */
+  canGiveCpu(query: MachineQuery, cpuXml: string): Promise<boolean>;
 
   listDomains(): Promise<readonly DomainSummary[]>;
   domainState(uuid: string): Promise<{ readonly state: DomainState; readonly reason: string }>;

@@ -1,19 +1,25 @@
+import { randomUUID } from 'node:crypto';
 import { open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-/** Replaces `path` in one step that survives a power cut: temporary file, fsync, rename, fsync of the folder. */
+/**
+ * Replaces `path` in one step that survives a power cut: temporary file, fsync, rename, fsync of the folder. Two writers of
+ * one path do not disturb each other: each has its own temporary file, `*.new`, and the last rename counts.
+ */
 export async function writeDurably(path: string, content: string | Uint8Array, mode: number): Promise<void> {
-  const temporary = `${path}.new`;
-  await rm(temporary, { force: true });
+  const temporary = `${path}.${randomUUID()}.new`;
   const file = await open(temporary, 'wx', mode);
   try {
     await file.chmod(mode);
     await file.writeFile(content);
     await file.sync();
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
   } finally {
     await file.close();
   }
-  await rename(temporary, path);
   await syncFolder(dirname(path));
 }
 

@@ -3,7 +3,8 @@ import type { Log } from '../../proto/kit/log.js';
 import { runLoop } from '../../proto/kit/loop.js';
 import type { HostFacts } from '../../proto/model/host.js';
 import type { Host } from '../host.js';
-import type { Hypervisor } from '../hypervisor.js';
+import type { Hypervisor, MachineQuery } from '../hypervisor.js';
+import { baselineCpus } from '../xml/build-cpu.js';
 import { parseXml } from '../xml/document.js';
 import { attribute, children, find, textOf } from '../xml/element.js';
 import type { Accelerator } from './accelerator.js';
@@ -87,7 +88,7 @@ async function askLibvirt(arch: string, kind: 'kvm' | 'tcg', deps: Deps): Promis
     const [version, list, models] = await Promise.all([
       hypervisor.version(),
       pools.list({ fresh: true }),
-      hypervisor.domainCapabilities(query).then(usableCpuModels),
+      cpuModels(query, hypervisor),
     ]);
     return {
       libvirtVersion: version.libvirt,
@@ -99,6 +100,15 @@ async function askLibvirt(arch: string, kind: 'kvm' | 'tcg', deps: Deps): Promis
     log.warn({ err: error }, 'libvirt could not be asked for the facts of the host');
     return undefined;
   }
+}
+
+/** libvirt's own models and our baselines, each asked for: what QEMU emulates differs from version to version. */
+async function cpuModels(query: MachineQuery, hypervisor: Hypervisor): Promise<string[]> {
+  const models = usableCpuModels(await hypervisor.domainCapabilities(query));
+  const baselines: string[] = [];
+  for (const [name, cpuXml] of baselineCpus(query.virtType))
+    if (await hypervisor.canGiveCpu(query, cpuXml)) baselines.push(name);
+  return [...baselines, ...models];
 }
 
 /** The models that libvirt says a guest can really have here. */

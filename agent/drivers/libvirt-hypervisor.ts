@@ -92,9 +92,12 @@ function versionText(number: number): string {
   return `${Math.floor(number / 1e6)}.${Math.floor(number / 1e3) % 1000}.${number % 1000}`;
 }
 
+/** VIR_CPU_COMPARE_INCOMPATIBLE; above it are `identical` and `superset`. */
+const CPU_INCOMPATIBLE = 0;
+
 type Part<K extends keyof Hypervisor> = Pick<Hypervisor, K>;
 
-function hostCalls(client: Client): Part<'version' | 'nodeInfo' | 'capabilities' | 'domainCapabilities'> {
+function hostCalls(client: Client): Part<'version' | 'nodeInfo' | 'capabilities' | 'domainCapabilities' | 'canGiveCpu'> {
   return {
     async version() {
       const [{ libVer }, { hvVer }] = await named(
@@ -112,6 +115,11 @@ function hostCalls(client: Client): Part<'version' | 'nodeInfo' | 'capabilities'
     async domainCapabilities({ arch, machine, virtType }) {
       const args = { arch, machine, virttype: virtType };
       return (await named('tell domain capabilities', client.call('connectGetDomainCapabilities', args))).capabilities;
+    },
+    async canGiveCpu({ arch, machine, virtType }, xmlCPU) {
+      const args = { arch, machine, virttype: virtType, xmlCPU };
+      const { result } = await named('compare CPUs', client.call('connectCompareHypervisorCPU', args));
+      return result > CPU_INCOMPATIBLE;
     },
   };
 }

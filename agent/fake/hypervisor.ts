@@ -137,6 +137,7 @@ type StatePart = Part<
   | 'nodeInfo'
   | 'capabilities'
   | 'domainCapabilities'
+  | 'canGiveCpu'
   | 'events'
   | 'close'
   | 'allDomainStats'
@@ -157,6 +158,7 @@ function stateCalls(world: World): StatePart {
         "<domainCapabilities><cpu><mode name='custom' supported='yes'>" +
           "<model usable='yes'>qemu64</model><model usable='no'>EPYC</model></mode></cpu></domainCapabilities>",
       ),
+    canGiveCpu: () => Promise.resolve(true),
     async *events(signal) {
       const feed = createEventFeed<HypervisorEvent>(signal, { limit: 10_000, overflow: { type: 'overflow' } });
       world.feeds.add(feed);

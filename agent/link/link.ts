@@ -47,6 +47,8 @@ export function createLink(deps: Deps): Link {
   const { observer } = deps.query;
   let client: LinkClient | undefined;
   let session: Session | undefined;
+  /** Told since the Hello was put together: a session that begins later starts with them. */
+  let newerFacts: HostFacts | undefined;
   let redial: () => void = () => undefined;
 
   outbox.onDurable = (event) => session?.outgoing.send({ event: eventToWire(event) });
@@ -58,7 +60,12 @@ export function createLink(deps: Deps): Link {
     if (inventory.connected) session?.outgoing.sendLatest('inventory', { inventory: inventoryToWire(inventory) });
   };
 
+  const sendFacts = (facts: HostFacts): void => {
+    session?.outgoing.sendLatest('facts', { facts: hostFactsToWire(facts) });
+  };
+
   const connectOnce = async (signal: AbortSignal): Promise<void> => {
+    newerFacts = undefined;
     const [identity, hello] = await Promise.all([deps.identity(), deps.hello()]);
     const dialled = dial(identity);
     try {
@@ -77,6 +84,7 @@ export function createLink(deps: Deps): Link {
           answer: (query) => answerQuery(query, { ...deps.query, openTunnelCall: () => dialled.tunnel() }),
           onWelcome: ({ controllerId, metricsIntervalMs }) => {
             session = began;
+            if (newerFacts !== undefined) sendFacts(newerFacts);
             client = dialled;
             log.info({ controller: controllerId, address: identity.linkAddress }, 'connected to the controller');
             if (metricsIntervalMs) deps.onMetricsInterval(metricsIntervalMs);
@@ -113,7 +121,10 @@ export function createLink(deps: Deps): Link {
     result: (commandResult) => session?.outgoing.send({ commandResult }),
     progress: (command, percent, detail) =>
       session?.outgoing.sendLatest(`progress ${command}`, { commandProgress: { command, percent, detail } }),
-    facts: (facts) => session?.outgoing.sendLatest('facts', { facts: hostFactsToWire(facts) }),
+    facts: (facts) => {
+      newerFacts = facts;
+      sendFacts(facts);
+    },
     metrics: (sample) => session?.outgoing.sendSample({ metrics: metricsToWire(sample) }),
     client: waitForClient,
     async *fetchImage(image, offset, signal) {

@@ -1,7 +1,8 @@
 import type { Element } from '@xmldom/xmldom';
 import type { VmRecord } from '../../proto/model/vm.js';
-import { add, setAttributes } from './element.js';
-import { baselineOf, EMULATED_DEFAULT } from './cpu-models.js';
+import { serializeXml } from './document.js';
+import { add, newDocument, setAttributes } from './element.js';
+import { baselineOf, BASELINES, EMULATED_DEFAULT } from './cpu-models.js';
 import { kibibytes } from './units.js';
 import { XmlError } from './xml-error.js';
 
@@ -20,6 +21,19 @@ export function addCpu(domain: Element, record: VmRecord, virtType: VirtType): v
     const cpus = cpu.maxVcpus === 1 ? '0' : `0-${cpu.maxVcpus - 1}`;
     add(cells, 'cell', { id: 0, cpus, memory: kibibytes(memory.sizeBytes), unit: 'KiB' });
   }
+}
+
+/** The CPU of each baseline that may be had with this kind of guest, by its name, for libvirt's comparison with the host. */
+export function baselineCpus(virtType: VirtType): ReadonlyMap<string, string> {
+  const names = Object.keys(BASELINES).filter((name) => virtType === 'kvm' || BASELINES[name]?.emulated === true);
+  return new Map(names.map((name) => [name, cpuOf(name, virtType)]));
+}
+
+function cpuOf(name: string, virtType: VirtType): string {
+  const xml = newDocument('cpu');
+  addModel(xml.root, name, virtType);
+  addFeatures(xml.root, name, virtType);
+  return serializeXml(xml);
 }
 
 function effectiveModel(model: string, virtType: VirtType): string {

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -34,6 +34,8 @@ export async function openRegister(folder: string): Promise<Register> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const entries = new Map<string, RegisterEntry>();
   for (const file of readdirSync(folder)) {
+    // Left behind by a write that a crash cut short.
+    if (file.endsWith('.new')) rmSync(join(folder, file), { force: true });
     if (!file.endsWith('.json')) continue;
     const entry = entrySchema.parse(JSON.parse(readFileSync(join(folder, file), 'utf8')));
     entries.set(entry.id, entry);

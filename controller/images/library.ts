@@ -218,7 +218,7 @@ export async function openLibrary(folder: string, deps: LibraryDeps): Promise<Im
   }
 
   async function recoverFile(name: string): Promise<void> {
-    const match = /^(.*)\.(part|img|json|json\.new)$/.exec(name);
+    const match = /^([^.]*)\.(part|img|json|json\..*\.new)$/.exec(name);
     const id = match?.[1] ?? '';
     if (match === null || !ID_PATTERN.test(id)) return;
     const path = join(folder, name);

@@ -62,7 +62,7 @@ const memory: Filter = (host, { record, runs }, view) => {
 const cpuModel: Filter = (host, { record }) => {
   const { model } = record.spec.cpu;
   const facts = host.facts;
-  if (facts === undefined || model === '' || model === 'host-model') return undefined;
+  if (facts === undefined || model === '' || model === 'host-model' || model === 'maximum') return undefined;
   if (model === 'host-passthrough') {
     return facts.accelerator === 'kvm' ? undefined : `cannot pass its CPU through: ${facts.acceleratorReason}`;
   }
