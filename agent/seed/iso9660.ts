@@ -10,6 +10,11 @@ export interface IsoFile {
 }
 
 const SECTOR = 2048;
+/**
+ * As mkisofs does by default: kernels read ahead past the last file, and guests look for other file systems first. BusyBox's
+ * findfs stops at a device too short for the superblock of btrfs (at 64 KiB), before it tries ISO 9660, and finds no seed.
+ */
+const PADDING_SECTORS = 150;
 /** Sectors 0–15 belong to the system; then come primary, Joliet and terminating descriptor, and four path tables. */
 const FIRST_DESCRIPTOR = 16;
 const PATH_TABLES = 19;
@@ -190,6 +195,7 @@ export function writeIso(volumeId: string, files: readonly IsoFile[]): Buffer {
     next += sectors(content.length);
     return place;
   });
+  next += PADDING_SECTORS;
   const entries = (kind: 'plain' | 'joliet'): Entry[] =>
     names.map((name, index) => ({ identifier: name[kind], ...(places[index] ?? { sector: 0, bytes: 0 }) }));
 
