@@ -205,7 +205,8 @@ async function assemble(lab: Lab, options: ClusterOptions): Promise<Cluster> {
     },
     poolFiles: async (host) => {
       const { stdout } = await lab.exec(host, ['ls', '-A', '/var/lib/libvirt/images']);
-      return stdout.split('\n').filter((name) => name !== '');
+      // The pool's own mark, by which hosts recognise shared storage, stays as long as the pool does.
+      return stdout.split('\n').filter((name) => name !== '' && name !== '.ostler-pool-id');
     },
     domains: async (host) => {
       const { stdout } = await lab.exec(host, ['virsh', '-q', 'list', '--all', '--name']);
