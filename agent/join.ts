@@ -1,11 +1,11 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { connect, type DetailedPeerCertificate } from 'node:tls';
-import { credentials } from '@grpc/grpc-js';
 import { createClient } from '../proto/client.js';
 import { parseJoinToken } from '../proto/join-token.js';
 import { OstlerError } from '../proto/kit/errors.js';
 import { enrollmentService } from '../proto/services.js';
+import { tlsDial } from '../proto/tls-dial.js';
 import { checkIssued, createRequest, writeIdentity, type Identity } from './identity.js';
 
 export interface JoinOptions {
@@ -26,7 +26,7 @@ export async function join(options: JoinOptions): Promise<Identity> {
   const address = options.address ?? token.address;
   const caPem = await fetchPinnedCa(address, token.caFingerprint);
   const { keyPem, csrPem } = await createRequest(token.host);
-  const client = createClient(enrollmentService, { address, credentials: credentials.createSsl(Buffer.from(caPem)) });
+  const client = createClient(enrollmentService, tlsDial(address, { caPem }));
   try {
     const answer = await client.join({ secret: token.secret, host: token.host, csrPem }, { timeoutMs: TIMEOUT_MS });
     const key = createPrivateKey(keyPem);

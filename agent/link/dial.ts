@@ -1,6 +1,6 @@
-import { credentials } from '@grpc/grpc-js';
 import { createClient, type TypedClient } from '../../proto/client.js';
 import { agentLink } from '../../proto/services.js';
+import { tlsDial } from '../../proto/tls-dial.js';
 import type { Identity } from '../identity.js';
 
 export type LinkClient = TypedClient<typeof agentLink.methods>;
@@ -8,10 +8,11 @@ export type LinkClient = TypedClient<typeof agentLink.methods>;
 /** A client with our certificate that believes this controller's CA and nobody else. Every call shares one connection. */
 export function dial(identity: Identity): LinkClient {
   const { caPem, keyPem, certificatePem, linkAddress } = identity;
+  const target = tlsDial(linkAddress, { caPem, own: { keyPem, certificatePem } });
   return createClient(agentLink, {
-    address: linkAddress,
-    credentials: credentials.createSsl(Buffer.from(caPem), Buffer.from(keyPem), Buffer.from(certificatePem)),
+    ...target,
     channel: {
+      ...target.channel,
       // A cut cable shows within seconds although no FIN ever comes.
       'grpc.keepalive_time_ms': 5_000,
       'grpc.keepalive_timeout_ms': 4_000,

@@ -9,6 +9,7 @@ import {
   operationService,
   vmService,
 } from '../../proto/services.js';
+import { tlsDial } from '../../proto/tls-dial.js';
 import type { Connection } from './config.js';
 
 export interface Clients {
@@ -27,14 +28,19 @@ export function connect(connection: Connection): Clients {
   const plain = connection.address.startsWith('http://');
   const metadata = new Metadata();
   if (connection.token !== '') metadata.set('authorization', `Bearer ${connection.token}`);
+  const target =
+    plain || connection.address.startsWith('unix:')
+      ? {
+          address: connection.address.replace(/^http:\/\//, ''),
+          credentials: credentials.createInsecure(),
+          channel: {},
+        }
+      : tlsDial(connection.address, { caPem: connection.ca });
   const options = {
-    address: plain ? connection.address.slice('http://'.length) : connection.address,
-    credentials:
-      plain || connection.address.startsWith('unix:')
-        ? credentials.createInsecure()
-        : credentials.createSsl(connection.ca === '' ? null : Buffer.from(connection.ca)),
+    ...target,
     metadata,
     channel: {
+      ...target.channel,
       'grpc.max_receive_message_length': 64 * 1024 * 1024,
       'grpc.initial_reconnect_backoff_ms': 200,
       'grpc.max_reconnect_backoff_ms': 2000,

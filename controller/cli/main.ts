@@ -15,10 +15,6 @@ function version(): string {
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
 
-// A controller that is dialled by its IP address makes grpc-js set an IP as TLS server name: Node complains (DEP0123) on
-// the person's terminal, and there is nothing that the person could do.
-process.noDeprecation = true;
-
 const interrupt = new AbortController();
 let signalCode: number = EXIT.INTERRUPTED;
 function onSignal(code: number): void {

@@ -1,5 +1,5 @@
 /** The whole API on loopback: real TLS, gRPC, HTTP, engine; a memory store and simulated agents behind the seam. */
-import { credentials, Metadata, ServerCredentials } from '@grpc/grpc-js';
+import { Metadata, ServerCredentials } from '@grpc/grpc-js';
 import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -14,6 +14,7 @@ import type { DomainReport } from '../../proto/model/host.js';
 import type { VmRecord } from '../../proto/model/vm.js';
 import type { Methods, Service } from '../../proto/service.js';
 import { imageService, operationService, vmService } from '../../proto/services.js';
+import { tlsDial } from '../../proto/tls-dial.js';
 import { createAudit } from '../../controller/api/audit.js';
 import { createBridge } from '../../controller/api/http/bridge.js';
 import { createConsole } from '../../controller/api/http/console.js';
@@ -199,8 +200,7 @@ export async function startRig(options: { readonly hosts?: number } = {}): Promi
       const metadata = new Metadata();
       if (token !== '') metadata.set('authorization', `Bearer ${token}`);
       const client = createClient(service, {
-        address: `127.0.0.1:${port}`,
-        credentials: credentials.createSsl(Buffer.from(authority.caPem)),
+        ...tlsDial(`127.0.0.1:${port}`, { caPem: authority.caPem }),
         metadata,
       });
       clients.push(client);

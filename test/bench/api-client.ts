@@ -1,9 +1,10 @@
-import { credentials, Metadata } from '@grpc/grpc-js';
+import { Metadata } from '@grpc/grpc-js';
 import { readFile } from 'node:fs/promises';
 import { connect } from '../../agent/libvirt/index.js';
 import { createClient } from '../../proto/client.js';
 import { ostler } from '../../proto/gen/ostler.js';
 import { operationService, vmService } from '../../proto/services.js';
+import { tlsDial } from '../../proto/tls-dial.js';
 
 const READS = 2000;
 const STARTS = 12;
@@ -12,7 +13,7 @@ const [socket = ''] = process.argv.slice(2);
 const metadata = new Metadata();
 metadata.set('authorization', `Bearer ${process.env['OSTLER_TOKEN'] ?? ''}`);
 const ca = await readFile(process.env['OSTLER_CA'] ?? '');
-const options = { address: process.env['OSTLER_ADDRESS'] ?? '', credentials: credentials.createSsl(ca), metadata };
+const options = { ...tlsDial(process.env['OSTLER_ADDRESS'] ?? '', { caPem: ca.toString() }), metadata };
 const vms = createClient(vmService, options);
 const operations = createClient(operationService, options);
 const libvirt = await connect({ uri: 'qemu:///system', socket });

@@ -1,10 +1,11 @@
-import { credentials, Metadata } from '@grpc/grpc-js';
+import { Metadata } from '@grpc/grpc-js';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { createClient, type TypedClient } from '../../proto/client.js';
 import type { Methods, Service } from '../../proto/service.js';
+import { tlsDial } from '../../proto/tls-dial.js';
 import { guest } from '../guest/guest.js';
 import { Lab } from '../lab/lab.js';
 import { createDaemon, type Daemon } from './daemon.js';
@@ -186,8 +187,7 @@ async function assemble(lab: Lab, options: ClusterOptions): Promise<Cluster> {
       const metadata = new Metadata();
       if (withToken !== '') metadata.set('authorization', `Bearer ${withToken}`);
       const client = createClient(service, {
-        address: apiAddress,
-        credentials: credentials.createSsl(caPem),
+        ...tlsDial(apiAddress, { caPem: caPem.toString() }),
         metadata,
       });
       clients.push(client);
