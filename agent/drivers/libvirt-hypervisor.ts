@@ -97,7 +97,9 @@ const CPU_INCOMPATIBLE = 0;
 
 type Part<K extends keyof Hypervisor> = Pick<Hypervisor, K>;
 
-function hostCalls(client: Client): Part<'version' | 'nodeInfo' | 'capabilities' | 'domainCapabilities' | 'canGiveCpu'> {
+function hostCalls(
+  client: Client,
+): Part<'version' | 'nodeInfo' | 'capabilities' | 'domainCapabilities' | 'canGiveCpu'> {
   return {
     async version() {
       const [{ libVer }, { hvVer }] = await named(

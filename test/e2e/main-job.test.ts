@@ -162,7 +162,11 @@ void t.test('delete is soft, expunge leaves nothing', async (t) => {
     'M-020, V-29: no file but the images',
   );
   const gone = await cluster.ostler(['vm', 'show', 'web1']);
-  t.match(gone.stdout, /State: +expunged/, 'M-005: its record tells what became of it, as long as nobody else has the name');
+  t.match(
+    gone.stdout,
+    /State: +expunged/,
+    'M-005: its record tells what became of it, as long as nobody else has the name',
+  );
   const deleted = await cluster.json<VmJson[]>(['vm', 'list', '--show-deleted']);
   t.match(
     deleted.find((vm) => vm.id === id),
