@@ -83,7 +83,7 @@ const SILENT: Progress = { show: () => undefined, note: () => undefined, end: ()
 const SPIN = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 const SPIN_MS = 120;
 
-/** On a terminal one line that is rewritten; elsewhere one line for each new step or detail. */
+/** On a terminal one line that is rewritten; elsewhere one line for each new step or detail, and a percentage now and then. */
 function createProgress(context: Context): Progress {
   if (context.globals.quiet) return SILENT;
   return isTerminal(context.io.stderr) ? createLiveLine(context) : createLines(context);
@@ -96,11 +96,18 @@ function sentenceOf(operation: Operation): string {
   return harmless(`${operation.targetName || operation.target || operation.id}: ${undoing}${detail}`);
 }
 
+/** Milliseconds between two lines that differ in their percentage alone. */
+const SAME_STEP_MS = 5000;
+
 function createLines(context: Context): Progress {
-  let last = '';
+  const { stderr, clock } = context.io;
+  let last = { sentence: '', step: '', time: -Infinity };
   const print = (sentence: string): void => {
-    if (sentence !== last) context.io.stderr.write(`${sentence}\n`);
-    last = sentence;
+    const step = sentence.replace(/ *\d+ ?%/g, '');
+    const time = clock.monotonic();
+    if (sentence === last.sentence || (step === last.step && time - last.time < SAME_STEP_MS)) return;
+    stderr.write(`${sentence}\n`);
+    last = { sentence, step, time };
   };
   return {
     show: (operation) => {

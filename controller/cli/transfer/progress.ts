@@ -11,8 +11,10 @@ export interface ByteProgress {
 
 const DRAW_MS = 200;
 const STEP_PERCENT = 10;
+/** Milliseconds between two lines. */
+const LINE_MS = 1000;
 
-/** On a terminal one line that is rewritten; elsewhere one line for every ten percent. */
+/** On a terminal one line that is rewritten; elsewhere one line for every ten percent, at most one a second, and the last. */
 export function createByteProgress(context: Context, what: string, total: number, start = 0): ByteProgress {
   const { stderr, clock } = context.io;
   if (context.globals.quiet) return { at: () => undefined, end: () => undefined };
@@ -24,12 +26,14 @@ export function createByteProgress(context: Context, what: string, total: number
     return `${what}: ${percentOf(bytes)}%, ${formatBytes(bytes)} of ${formatBytes(total)}${rate}`;
   };
   if (!isTerminal(stderr)) {
-    let shown = -1;
+    let shown = { step: -1, time: began };
     return {
       at: (bytes) => {
         const step = Math.floor(percentOf(bytes) / STEP_PERCENT);
-        if (step > shown) stderr.write(`${line(bytes)}\n`);
-        shown = Math.max(shown, step);
+        const time = clock.monotonic();
+        if (step <= shown.step || (time - shown.time < LINE_MS && bytes !== total)) return;
+        stderr.write(`${line(bytes)}\n`);
+        shown = { step, time };
       },
       end: () => undefined,
     };
