@@ -17,6 +17,8 @@ import type { Client, Domain } from '../../agent/libvirt/index.js';
 import { startPrivateLibvirtd } from '../rig/private-libvirtd.js';
 import { echoGuest } from './guest.js';
 
+// Real guests beside other tests: much patience for the file as a whole, none where a time is what is tested.
+t.setTimeout(300_000);
 const [a, b] = await Promise.all([startPrivateLibvirtd(), startPrivateLibvirtd()]);
 t.teardown(() => Promise.all([a.stop(), b.stop()]));
 const source = await connect({ uri: 'qemu:///system', socket: a.socket });

@@ -25,6 +25,8 @@ import {
 import { startPrivateLibvirtd } from '../rig/private-libvirtd.js';
 import { echoGuest } from './guest.js';
 
+// Real guests beside other tests: much patience for the file as a whole, none where a time is what is tested.
+t.setTimeout(300_000);
 const libvirtd = await startPrivateLibvirtd();
 t.teardown(() => libvirtd.stop());
 const lv = await connect({ uri: 'qemu:///system', socket: libvirtd.socket });

@@ -24,6 +24,8 @@ import {
 } from '../../agent/libvirt/index.js';
 import { startPrivateLibvirtd } from '../rig/private-libvirtd.js';
 
+// Real guests beside other tests: much patience for the file as a whole, none where a time is what is tested.
+t.setTimeout(300_000);
 const libvirtd = await startPrivateLibvirtd();
 t.teardown(() => libvirtd.stop());
 const lv = await connect({ uri: 'test:///default', socket: libvirtd.socket });

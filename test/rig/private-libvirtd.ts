@@ -4,11 +4,12 @@
  * from outside. Processes are ended by pid alone.
  */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { startSweeper } from './sweeper.js';
 
 export interface PrivateLibvirtd {
   /** The daemon's socket. */
@@ -32,6 +33,8 @@ export interface PrivateLibvirtd {
 export interface PrivateLibvirtdOptions {
   /** Lines for libvirtd.conf beside the rig's own. */
   readonly libvirtdConf?: readonly string[];
+  /** Bridges for guests' NICs, made anew in the network namespace of each life of the daemon. */
+  readonly bridges?: readonly string[];
 }
 
 /** Binds the private directories over the machine's and becomes the daemon, so that the pid is the daemon's. */
@@ -52,7 +55,10 @@ if [ -e /dev/kvm ]; then
   mount --rbind "$1/dev" /dev
 fi
 ip link set lo up 2>/dev/null || true
-exec /usr/sbin/libvirtd --config /etc/libvirt/libvirtd.conf --pid-file "$1/libvirtd.pid"
+dir=$1
+shift
+for bridge; do ip link add "$bridge" type bridge; ip link set "$bridge" up; done
+exec /usr/sbin/libvirtd --config /etc/libvirt/libvirtd.conf --pid-file "$dir/libvirtd.pid"
 `;
 
 function configure(dir: string, options: PrivateLibvirtdOptions): void {
@@ -133,25 +139,15 @@ export async function startPrivateLibvirtd(options: PrivateLibvirtdOptions = {})
   if (process.getuid?.() !== 0) throw new Error('a private libvirtd needs root (mount namespaces)');
   const dir = mkdtempSync(join(tmpdir(), 'private-libvirtd-'));
   configure(dir, options);
+  const sweeper = startSweeper(dir);
   const socket = join(dir, 'sock/libvirt-sock');
   const qemuRun = join(dir, 'rt/qemu');
   let pid = 0;
 
   const start = async (): Promise<void> => {
-    // A test that is killed takes its daemon with it; guests must be ended by `stop`.
-    const init = [
-      '--pdeathsig',
-      'KILL',
-      '--',
-      'unshare',
-      '--mount',
-      '--net',
-      '--',
-      '/bin/sh',
-      join(dir, 'init.sh'),
-      dir,
-    ];
-    const child = spawn('setpriv', init, {
+    // A test that is killed takes its daemon with it; the sweeper sees to the rest.
+    const init = ['--pdeathsig', 'KILL', '--', 'unshare', '--mount', '--net', '--'];
+    const child = spawn('setpriv', [...init, '/bin/sh', join(dir, 'init.sh'), dir, ...(options.bridges ?? [])], {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     let stderr = '';
@@ -167,7 +163,7 @@ export async function startPrivateLibvirtd(options: PrivateLibvirtdOptions = {})
         if (ended) throw new Error(`libvirtd ended: ${stderr}`);
         return existsSync(socket) && (await answers(socket));
       },
-      20_000,
+      60_000,
     ).catch((e: unknown) => {
       throw new Error(`the private libvirtd did not start: ${String(e)}\n${stderr}`);
     });
@@ -182,7 +178,7 @@ export async function startPrivateLibvirtd(options: PrivateLibvirtdOptions = {})
   try {
     await start();
   } catch (e) {
-    rmSync(dir, { recursive: true, force: true });
+    await sweeper.sweep();
     throw e;
   }
   return {
@@ -199,7 +195,7 @@ export async function startPrivateLibvirtd(options: PrivateLibvirtdOptions = {})
     async stop() {
       for (const guest of guestPids()) await endProcess(guest, 'SIGKILL');
       await endProcess(pid, 'SIGTERM').catch(() => endProcess(pid, 'SIGKILL'));
-      rmSync(dir, { recursive: true, force: true });
+      await sweeper.sweep();
     },
   };
 }

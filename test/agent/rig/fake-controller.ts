@@ -22,6 +22,8 @@ export interface FakeController {
   acknowledges: boolean;
   /** Life of the certificates it issues. */
   certificateLifeMs: number;
+  /** How long `until` and what is built on it wait when not told, in ms. */
+  patienceMs: number;
   readonly fetches: readonly { image: string; offset: number }[];
   /** The secret that Join accepts once. */
   secret: string;
@@ -31,7 +33,7 @@ export interface FakeController {
   query(query: ostler.v1.Query.$Properties): Promise<ostler.v1.QueryResult>;
   /** The agent's frames of a tunnel, and a way to write into it. */
   tunnel(id: string): Promise<{ frames: Frame[]; write(data: string): void; end(): void; text(): string }>;
-  until<T>(what: string, find: (messages: readonly Up[]) => T | undefined, timeoutMs?: number): Promise<T>;
+  until<T>(what: string, find: (messages: readonly Up[]) => T | undefined): Promise<T>;
   /** Ends the present link. */
   dropLink(): void;
   readonly links: number;
@@ -134,6 +136,7 @@ export async function startFakeController(ca: TestCa, port = 0): Promise<FakeCon
     cutImagesAfter: Infinity,
     acknowledges: true,
     certificateLifeMs: 3_600_000,
+    patienceMs: 20_000,
     secret: randomBytes(12).toString('hex'),
     linkAddress: undefined,
     get links() {
@@ -161,12 +164,13 @@ export async function startFakeController(ca: TestCa, port = 0): Promise<FakeCon
         text: () => Buffer.concat(frames.map((frame) => frame.data)).toString(),
       };
     },
-    async until(what, find, timeoutMs = 20_000) {
-      const end = Date.now() + timeoutMs;
+    async until(what, find) {
+      const { patienceMs } = controller;
+      const end = Date.now() + patienceMs;
       for (;;) {
         const found = find(received);
         if (found !== undefined) return found;
-        if (Date.now() > end) throw new Error(`${what}: not within ${timeoutMs} ms`);
+        if (Date.now() > end) throw new Error(`${what}: not within ${patienceMs} ms`);
         await new Promise((resolve) => setTimeout(resolve, 5));
       }
     },
