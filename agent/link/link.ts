@@ -41,6 +41,8 @@ const WAIT_FOR_LINK_MS = 60_000;
 const POLL_MS = 100;
 /** A session that lived this long was a success: the next failure starts with short pauses again. */
 const STABLE_MS = 10_000;
+/** The controller took us in: it works, and a restart of it should cost a second, not five. */
+const WELCOMED_ATTEMPT = 1;
 
 export function createLink(deps: Deps): Link {
   const { clock, log, outbox } = deps;
@@ -49,6 +51,7 @@ export function createLink(deps: Deps): Link {
   let session: Session | undefined;
   /** Told since the Hello was put together: a session that begins later starts with them. */
   let newerFacts: HostFacts | undefined;
+  let welcomes = 0;
   let redial: () => void = () => undefined;
 
   outbox.onDurable = (event) => session?.outgoing.send({ event: eventToWire(event) });
@@ -84,6 +87,7 @@ export function createLink(deps: Deps): Link {
           answer: (query) => answerQuery(query, { ...deps.query, openTunnelCall: () => dialled.tunnel() }),
           onWelcome: ({ controllerId, metricsIntervalMs }) => {
             session = began;
+            welcomes += 1;
             if (newerFacts !== undefined) sendFacts(newerFacts);
             client = dialled;
             log.info({ controller: controllerId, address: identity.linkAddress }, 'connected to the controller');
@@ -138,6 +142,7 @@ export function createLink(deps: Deps): Link {
     async run(signal) {
       for (let attempt = 0; !isAborted(signal); attempt++) {
         const started = clock.monotonic();
+        const before = welcomes;
         try {
           await connectOnce(signal);
         } catch (error) {
@@ -146,6 +151,7 @@ export function createLink(deps: Deps): Link {
           log.warn({ reason: code, why: message }, 'the link to the controller is down');
         }
         if (clock.monotonic() - started > STABLE_MS) attempt = 0;
+        else if (welcomes > before) attempt = Math.min(attempt, WELCOMED_ATTEMPT);
         await clock.sleep(backoffMs(attempt, deps.random()), signal).catch(() => undefined);
       }
     },
