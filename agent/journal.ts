@@ -162,8 +162,15 @@ async function appendLine(path: string, text: string, durable: boolean): Promise
   try {
     const file = await open(path, 'a');
     try {
-      await file.writeFile(text);
-      if (durable) await file.datasync();
+      const { size } = await file.stat();
+      try {
+        await file.writeFile(text);
+        if (durable) await file.datasync();
+      } catch (error) {
+        // Half a line (a full disk) would hide every later one, and a command that is done would be run again.
+        await file.truncate(size).catch(() => undefined);
+        throw error;
+      }
     } finally {
       await file.close();
     }

@@ -51,26 +51,46 @@ const COMPACT_AFTER = 2_000;
 
 export async function openOutbox(path: string, deps: { log: Log; fault: FaultPoint }): Promise<Outbox> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  let { pending, next, lines } = readLines(await readOrEmpty(path));
+  const found = await readOrEmpty(path);
+  let { pending, next, lines } = readLines(found);
   let unwritten: (SequencedEvent | { readonly ack: number })[] = [];
+  /** On its way to the disk. */
+  let batch: typeof unwritten = [];
   let writing: Promise<void> | undefined;
 
   const snapshot = (): string => [JSON.stringify({ next }), ...pending.map(eventLine), ''].join('\n');
 
+  const writeAnew = async (): Promise<void> => {
+    const before = pending.length;
+    await writeFileAtomic(path, snapshot(), 0o600);
+    lines = before + 1;
+  };
+  // A new file's name must be durable before an event in it counts; half a line would spoil the next one appended.
+  if (!found.endsWith('\n')) await writeAnew();
+  let torn = false;
+
   const writeAll = async (): Promise<void> => {
     while (unwritten.length > 0) {
-      const batch = unwritten;
+      batch = unwritten;
       unwritten = [];
       const events = batch.filter((one) => 'sequence' in one);
-      if (lines - pending.length > COMPACT_AFTER) {
-        await writeFileAtomic(path, snapshot(), 0o600);
-        lines = pending.length + 1;
-      } else {
-        await append(
-          path,
-          batch.map((one) => ('ack' in one ? JSON.stringify(one) : eventLine(one))),
-        );
-        lines += batch.length;
+      try {
+        if (torn || lines - pending.length > COMPACT_AFTER) await writeAnew();
+        else {
+          await append(
+            path,
+            batch.map((one) => ('ack' in one ? JSON.stringify(one) : eventLine(one))),
+          );
+          lines += batch.length;
+        }
+        torn = false;
+      } catch (error) {
+        // They are not durable: they wait for the next write, which begins with a whole file.
+        unwritten = [...batch, ...unwritten];
+        torn = true;
+        throw error;
+      } finally {
+        batch = [];
       }
       deps.fault('outbox.written');
       for (const event of events) outbox.onDurable(event);
@@ -101,7 +121,7 @@ export async function openOutbox(path: string, deps: { log: Log; fault: FaultPoi
       }
       write();
     },
-    pending: () => pending.filter((event) => !unwritten.includes(event)),
+    pending: () => pending.filter((event) => !unwritten.includes(event) && !batch.includes(event)),
     acknowledge(sequence) {
       if ((pending[0]?.sequence ?? Infinity) > sequence) return;
       pending = pending.filter((event) => event.sequence > sequence);
