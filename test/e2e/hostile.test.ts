@@ -35,8 +35,9 @@ const REFUSED: readonly (readonly [string, string, Request])[] = [
   ['V-11', 'name', { ...base(), name: 'a'.repeat(64) }],
   ['V-11', 'name', { ...base(), name: 'a\u0000b' }],
   ['M-002', 'display_name', { ...base(), displayName: 'a\u0000b' }],
-  ['M-002', 'display_name', { ...base(), displayName: 'a\ud800b'.normalize() + '\u0007' }],
+  ['M-002', 'display_name', { ...base(), displayName: 'a\u0007b' }],
   ['M-002', 'display_name', { ...base(), displayName: 'x'.repeat(129) }],
+  ['', 'description', { ...base(), description: 'a\u0000b' }],
   ['', 'labels.a b', { ...base(), labels: { 'a b': 'c' } }],
   ['', 'spec.disks[0].name', disk({ name: '../x' })],
   ['', 'spec.disks[0].image', disk({ image: '../../etc/shadow' })],
@@ -64,12 +65,14 @@ void t.test('refused, naming the field; nothing is made', async (t) => {
   for (const [row, field, request] of REFUSED) {
     const outcome = await vms.createVm(request).then(
       () => ({ code: 'accepted', field: '' }),
-      (error: unknown) => error as { code: string; field: string },
+      (error: unknown) => error as { code: string; field?: string },
     );
     const label = `${row} ${field} ${JSON.stringify(request.name)}`;
     t.match(outcome.code, /^(INVALID_FIELD|NOT_FOUND|NO_CAPACITY)$/, label);
-    t.equal(outcome.field.replace(/\[.*\]$/, ''), field.replace(/\[0\]$/, ''), `${label}: the field`);
+    t.equal((outcome.field ?? '').replace(/\[.*\]$/, ''), field.replace(/\[0\]$/, ''), `${label}: the field`);
   }
+  // Half of a surrogate pair is no UTF-8: such a message does not parse, so that no field can be named.
+  await t.rejects(vms.createVm({ ...base(), displayName: 'a\ud800b' }), { code: 'INVALID_FIELD' });
   t.same((await vms.listVms({ showDeleted: true })).vms, []);
   t.same(await cluster.domains('h1'), []);
 });
