@@ -6,8 +6,8 @@ import { Reader } from './xdr.js';
 
 /** Replies from this size on are decoded in steps. */
 export const STEPS_FROM_BYTES = 128 * 1024;
-/** Time of one go, in ms. */
-const SLICE_MS = 3;
+/** Time of one go, in ms. What else happens in a turn of the loop (a reply's bytes read, garbage collected) is as long again. */
+const SLICE_MS = 2;
 
 /** Decodes the whole payload in slices of some milliseconds. */
 export async function decodeInSteps<O>(codec: Codec<O, never>, payload: Buffer): Promise<O> {
@@ -18,6 +18,8 @@ export async function decodeInSteps<O>(codec: Codec<O, never>, payload: Buffer):
     return value;
   }
   const steps = codec.steps(r);
+  // The turn that has read all these bytes has done enough.
+  await setImmediate();
   let until = performance.now() + SLICE_MS;
   for (;;) {
     const step = steps.next();

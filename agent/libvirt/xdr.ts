@@ -297,7 +297,7 @@ export const opt = <O, I>(of: Codec<O, I>): Codec<O | null, I | null | undefined
 export const optStr = opt(str);
 
 /** Elements between two chances to yield while decoding in steps. */
-const STEP_ELEMENTS = 64;
+const STEP_ELEMENTS = 16;
 
 /** A counted array. The default limit is libvirt's usual one for lists. */
 export function list<O, I>(of: Codec<O, I>, max = 16384): Codec<O[], readonly I[]> {

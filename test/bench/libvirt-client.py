@@ -55,7 +55,7 @@ def run(task):
 
     wall, used = time.monotonic(), cpu()
     calls = together(task["seconds"])
-    return {"calls": calls, "wallMs": (time.monotonic() - wall) * 1e3, "cpuMs": (cpu() - used) * 1e3, "stallMs": 0, "stallCpuMs": 0}
+    return {"calls": calls, "wallMs": (time.monotonic() - wall) * 1e3, "cpuMs": (cpu() - used) * 1e3, "stallMs": 0, "stallOwnMs": 0}
 
 
 for line in sys.stdin:

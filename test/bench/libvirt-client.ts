@@ -1,8 +1,9 @@
 /**
  * One client of the benchmark, in a process of its own: ours, or the N-API binding with `--napi DIR`. Reads one task a
- * line from stdin, prints one result a line: calls, wall and CPU time, the worst delay of a 1 ms timer, and the most CPU time this
- * process used between two ticks of it: the part of the delay that is not another process's doing.
+ * line from stdin, prints one result a line: calls, wall and CPU time, and the worst delay of a 1 ms timer, with and without the
+ * time in which the thread could have run but another process had the CPU.
  */
+import { openSync, readSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
@@ -21,7 +22,8 @@ export interface Outcome {
   readonly wallMs: number;
   readonly cpuMs: number;
   readonly stallMs: number;
-  readonly stallCpuMs: number;
+  /** The worst delay less the wait for a CPU in it. */
+  readonly stallOwnMs: number;
 }
 
 interface Session {
@@ -58,6 +60,13 @@ async function openNapi(dir: string, { op, socket, uri }: Task): Promise<Session
   return { once, close: () => hypervisor.connectClose() };
 }
 
+const schedstat = openSync('/proc/self/schedstat', 'r');
+const line = Buffer.alloc(128);
+/** How long this thread has waited for a CPU in its life: the second figure, in ns (Documentation/scheduler/sched-stats.rst). */
+function waitedMs(): number {
+  return Number(line.toString('latin1', 0, readSync(schedstat, line, 0, line.length, 0)).split(' ')[1]) / 1e6;
+}
+
 async function run(task: Task, session: Session): Promise<Outcome> {
   const loop = async (until: number): Promise<number> => {
     let calls = 0;
@@ -68,16 +77,17 @@ async function run(task: Task, session: Session): Promise<Outcome> {
     return calls;
   };
   let last = performance.now();
+  let lastWaited = waitedMs();
   let stallMs = 0;
-  let lastCpu = process.cpuUsage();
-  let stallCpuMs = 0;
+  let stallOwnMs = 0;
   const timer = setInterval(() => {
+    const waited = waitedMs();
     const now = performance.now();
-    stallMs = Math.max(stallMs, now - last - 1);
+    const delay = now - last - 1;
+    stallMs = Math.max(stallMs, delay);
+    stallOwnMs = Math.max(stallOwnMs, delay - (waited - lastWaited));
     last = now;
-    const used = process.cpuUsage(lastCpu);
-    lastCpu = process.cpuUsage();
-    stallCpuMs = Math.max(stallCpuMs, (used.user + used.system) / 1000);
+    lastWaited = waited;
   }, 1);
   const started = performance.now();
   const cpu = process.cpuUsage();
@@ -90,15 +100,15 @@ async function run(task: Task, session: Session): Promise<Outcome> {
     wallMs,
     cpuMs: (used.user + used.system) / 1000,
     stallMs,
-    stallCpuMs,
+    stallOwnMs,
   };
 }
 
 /** Sessions stay open from round to round. */
 const sessions = new Map<string, Promise<Session>>();
 const napi = process.argv[2] === '--napi' ? process.argv[3] : undefined;
-for await (const line of createInterface({ input: process.stdin })) {
-  const task = JSON.parse(line) as Task;
+for await (const request of createInterface({ input: process.stdin })) {
+  const task = JSON.parse(request) as Task;
   try {
     const key = `${task.op} ${task.socket}`;
     const session = sessions.get(key) ?? (napi === undefined ? openOurs(task) : openNapi(napi, task));

@@ -57,6 +57,22 @@ void t.test('the state tells of a lost daemon at once, and of its return', async
   t.equal(daemon.peers.size, 0, 'every connection is ended');
 });
 
+void t.test('trap 4: a hypervisor that is gone behind a proxy is a lost daemon, and comes back as one', async (t) => {
+  const { daemon, lv } = await setup(t);
+  const events = await lv.subscribe(['lifecycle']);
+  const states: ClientState[] = [];
+  lv.onState((s) => states.push(s));
+  daemon.hypervisorGone();
+  await until('disconnected', () => states.length > 0);
+  t.match(states[0], { name: 'disconnected', reason: { message: /behind the proxy/ } });
+  await until('connected', () => lv.state.name === 'connected');
+  for await (const e of events) {
+    t.match(e, { kind: 'resync', reason: 'reconnected' });
+    break;
+  }
+  t.equal((await lv.call('domainGetState', { dom })).state, 1);
+});
+
 void t.test('connect rejects without a daemon, createClient waits for one', async (t) => {
   const daemon = await startFakeDaemon();
   await daemon.close();

@@ -67,6 +67,23 @@ void t.test('traps 1 and 2: a QEMU that is stopped', async (t) => {
   }
 });
 
+void t.test('long jobs have connections of their own: any number may be stuck', async (t) => {
+  const pid = libvirtd.guestPid('frozen');
+  process.kill(pid, 'SIGSTOP');
+  try {
+    const jobs = Array.from({ length: 6 }, () =>
+      codeOf(lv.withConnection((c) => c.call('domainQemuMonitorCommand', query(frozen)))),
+    );
+    await sleep(200);
+    t.ok((await took(lv.call('domainGetState', { dom: frozen }))) < 500, 'calls go on');
+    t.ok((await took(lv.call('domainQemuMonitorCommand', query(healthy)))) < 1000, 'those into other guests too');
+    process.kill(pid, 'SIGCONT');
+    t.strictSame(await Promise.all(jobs), Array<string>(6).fill('answered'));
+  } finally {
+    process.kill(pid, 'SIGCONT');
+  }
+});
+
 void t.test('trap 1, why four: with five calls stuck libvirtd reads no more from the connection', async (t) => {
   const pid = libvirtd.guestPid('frozen');
   const c = await openConnection({ socketPath: libvirtd.socket, uri: 'qemu:///system', maxSlowCalls: 5 });

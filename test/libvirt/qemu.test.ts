@@ -281,9 +281,10 @@ void t.test('networks, filters, secrets, node devices', async (t) => {
   t.ok(devices.some((d) => d.name === 'computer'));
 });
 
+const impatient = await startPrivateLibvirtd({ libvirtdConf: ['keepalive_interval = 1', 'keepalive_count = 1'] });
+t.teardown(() => impatient.stop());
+
 void t.test("the daemon's pings are answered, for longer than it waits", async (t) => {
-  const impatient = await startPrivateLibvirtd({ libvirtdConf: ['keepalive_interval = 1', 'keepalive_count = 1'] });
-  t.teardown(() => impatient.stop());
   const idle = await connect({ uri: 'test:///default', socket: impatient.socket });
   t.teardown(() => idle.close());
   const states: string[] = [];
@@ -292,3 +293,33 @@ void t.test("the daemon's pings are answered, for longer than it waits", async (
   t.strictSame(states, []);
   t.equal((await idle.call('connectGetType', {})).type, 'TEST');
 });
+
+void t.test(
+  'trap 3: a reader that rests longer than the daemon waits keeps its stream, and stops nothing else',
+  async (t) => {
+    const other = await connect({ uri: 'qemu:///system', socket: impatient.socket });
+    t.teardown(() => other.close());
+    const poolXml = `<pool type='dir'><name>p</name><target><path>${impatient.images}</path></target></pool>`;
+    const { pool } = await other.call('storagePoolCreateXML', { xml: poolXml });
+    const data = randomBytes(24 * 1024 * 1024);
+    const { vol } = await other.call('storageVolCreateXML', {
+      pool,
+      xml: `<volume><name>v</name><capacity>${data.length}</capacity><target><format type='raw'/></target></volume>`,
+    });
+    await pipeline([data], await other.storageVolUpload(vol));
+
+    const parts: Buffer[] = [];
+    const download = await other.storageVolDownload(vol);
+    for await (const chunk of download) {
+      parts.push(chunk as Buffer);
+      if (parts.length > 1) continue;
+      // Nobody reads: the socket fills up and the daemon's pings would go unanswered.
+      for (let i = 0; i < 9; i++) {
+        await sleep(500);
+        await other.call('storageVolGetInfo', { vol });
+      }
+    }
+    t.ok(Buffer.concat(parts).equals(data), 'every byte came');
+    t.equal(other.state.name, 'connected');
+  },
+);
