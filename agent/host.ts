@@ -43,6 +43,8 @@ export interface QemuImg {
 export interface HostFiles {
   exists(path: string): Promise<boolean>;
   read(path: string): Promise<Buffer>;
+  /** At most `bytes` of a file's end, and its whole size at that moment. */
+  readEnd(path: string, bytes: number): Promise<{ readonly tail: Buffer; readonly size: number }>;
   /** Temp file, fsync, rename, fsync of the directory. STORAGE_FULL when there is no room. */
   writeAtomic(path: string, data: Buffer | string, mode: number): Promise<void>;
   /** Streams into the file `partial`, beside `path`; `commit` makes it appear as `path`, `abort` removes it. */

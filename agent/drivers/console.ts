@@ -4,7 +4,7 @@ import type { Log } from '../../proto/kit/log.js';
 import type { Host } from '../host.js';
 import type { Hypervisor } from '../hypervisor.js';
 import { readDomain, type DomainData } from '../xml/read-domain.js';
-import { createReplay, joinHistory, REPLAY_BYTES, type Replay } from './replay.js';
+import { createReplay, joinHistory, REPLAY_BYTES, withoutRepeated, type Replay } from './replay.js';
 import { asOstlerError } from './xml-errors.js';
 
 export interface ConsoleView {
@@ -94,15 +94,25 @@ async function running(uuid: string, hypervisor: Hypervisor): Promise<DomainData
 
 async function openOwner(uuid: string, deps: Deps, onEnd: () => void): Promise<Owner> {
   const { serialLogPath } = await running(uuid, deps.hypervisor);
+  const before = serialLogPath === undefined ? 0 : ((await deps.host.files.size(serialLogPath)) ?? 0);
   const source = await deps.hypervisor.openConsole(uuid);
   // From here on nothing is missed: what comes while the log is read is kept aside.
-  let early: Buffer[] | undefined = [];
+  const early: Buffer[] = [];
+  let onEarly: () => void = () => undefined;
   let replay: Replay | undefined = undefined;
+  let repeated = Buffer.alloc(0);
   const viewers = new Set<Duplex>();
   source.on('data', (chunk: Buffer) => {
-    early?.push(chunk);
-    replay?.push(chunk);
-    for (const viewer of viewers) deliver(viewer, chunk);
+    if (replay === undefined) {
+      early.push(chunk);
+      onEarly();
+      return;
+    }
+    const taken = withoutRepeated(chunk, repeated);
+    repeated = Buffer.from(taken.repeated);
+    if (taken.fresh.length === 0) return;
+    replay.push(taken.fresh);
+    for (const viewer of viewers) deliver(viewer, taken.fresh);
   });
   const end = (): void => {
     onEnd();
@@ -112,23 +122,42 @@ async function openOwner(uuid: string, deps: Deps, onEnd: () => void): Promise<O
   source.once('close', end);
   source.once('end', () => source.destroy());
   source.on('error', (error) => deps.log.info({ err: error, uuid }, 'serial console ended'));
-  const log = serialLogPath === undefined ? Buffer.alloc(0) : await readLogTail(serialLogPath, deps.host);
-  const whole = createReplay(joinHistory(log, Buffer.concat(early)));
+  const log = serialLogPath === undefined ? NO_LOG : await readLogTail(serialLogPath, before, deps.host);
+  const behind = (): boolean => early.reduce((sum, chunk) => sum + chunk.length, 0) < log.grown;
+  if (behind())
+    await new Promise<void>((resolve) => {
+      const late = setTimeout(resolve, CATCH_UP_MS);
+      onEarly = () => {
+        if (behind()) return;
+        clearTimeout(late);
+        resolve();
+      };
+    });
+  const joint = joinHistory(log.tail, log.grown, Buffer.concat(early));
+  repeated = Buffer.from(joint.repeated);
+  const whole = createReplay(joint.history);
   replay = whole;
-  early = undefined;
   return { source, replay: whole, viewers };
 }
 
+interface LogTail {
+  readonly tail: Buffer;
+  /** How many of its bytes were written since the file had a certain size. */
+  readonly grown: number;
+}
+
+const NO_LOG: LogTail = { tail: Buffer.alloc(0), grown: 0 };
+/** How long an opening console waits for the stream to bring what the log has already; in practice some milliseconds. */
+const CATCH_UP_MS = 300;
+
 /** libvirt's log daemon rotates at 2 MiB: the file may have just begun, and the end of the story be in `.0`. */
-async function readLogTail(path: string, host: Host): Promise<Buffer> {
-  const tail = async (file: string): Promise<Buffer> => {
-    const whole = await host.files.read(file).catch(() => Buffer.alloc(0));
-    return whole.subarray(Math.max(0, whole.length - REPLAY_BYTES));
-  };
-  const now = await tail(path);
-  if (now.length >= REPLAY_BYTES) return now;
-  const older = await tail(`${path}.0`);
-  return Buffer.concat([older, now]).subarray(-REPLAY_BYTES);
+async function readLogTail(path: string, before: number, host: Host): Promise<LogTail> {
+  const absent = { tail: Buffer.alloc(0), size: 0 };
+  const now = await host.files.readEnd(path, REPLAY_BYTES).catch(() => absent);
+  const grown = Math.min(now.tail.length, now.size < before ? now.size : now.size - before);
+  if (now.tail.length >= REPLAY_BYTES) return { tail: now.tail, grown };
+  const older = await host.files.readEnd(`${path}.0`, REPLAY_BYTES - now.tail.length).catch(() => absent);
+  return { tail: Buffer.concat([older.tail, now.tail]), grown };
 }
 
 function deliver(viewer: Duplex, chunk: Buffer): void {

@@ -30,14 +30,34 @@ export function createReplay(seed: Buffer = Buffer.alloc(0)): Replay {
   };
 }
 
+export interface Joint {
+  readonly history: Buffer;
+  /** What the stream will bring next although the history has it already. */
+  readonly repeated: Buffer;
+}
+
 /**
- * History from the log, then what the stream has brought while the log was read. Some of it may be in both: the longest
- * end of the log that begins the stream is not said twice.
+ * History from the log, then what the stream brought while the log was read. The last `grown` bytes of the log were written
+ * after somebody began to open the stream, so that the stream may begin anywhere among them, and may be behind or ahead of
+ * the log: what both have is not said twice.
  */
-export function joinHistory(log: Buffer, stream: Buffer): Buffer {
-  const longest = Math.min(log.length, stream.length);
-  for (let length = longest; length > 0; length--)
-    if (log.subarray(log.length - length).equals(stream.subarray(0, length)))
-      return Buffer.concat([log, stream.subarray(length)]);
-  return Buffer.concat([log, stream]);
+export function joinHistory(log: Buffer, grown: number, stream: Buffer): Joint {
+  for (let from = Math.max(0, log.length - grown); from < log.length; from++) {
+    const shared = log.subarray(from, from + stream.length);
+    if (shared.length === 0 || !shared.equals(stream.subarray(0, shared.length))) continue;
+    const history = Buffer.concat([log, stream.subarray(shared.length)]);
+    return { history, repeated: log.subarray(from + shared.length) };
+  }
+  return { history: Buffer.concat([log, stream]), repeated: Buffer.alloc(0) };
+}
+
+/** A chunk of the stream without what the history has already; `repeated` is what may still come of that. */
+export function withoutRepeated(
+  chunk: Buffer,
+  repeated: Buffer,
+): { readonly fresh: Buffer; readonly repeated: Buffer } {
+  const length = Math.min(chunk.length, repeated.length);
+  if (!chunk.subarray(0, length).equals(repeated.subarray(0, length)))
+    return { fresh: chunk, repeated: Buffer.alloc(0) };
+  return { fresh: chunk.subarray(length), repeated: repeated.subarray(length) };
 }

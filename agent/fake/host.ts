@@ -55,6 +55,11 @@ function fakeFiles(files: FakeFiles, capacityBytes: number): HostFiles {
   return {
     exists: (path) => Promise.resolve(files.has(path) || [...files.keys()].some((one) => one.startsWith(`${path}/`))),
     read: (path) => Promise.resolve().then(() => required(files, path)),
+    readEnd: async (path, bytes) => {
+      const whole = required(files, path);
+      await Promise.resolve();
+      return { tail: whole.subarray(Math.max(0, whole.length - bytes)), size: whole.length };
+    },
     writeAtomic: (path, data) => Promise.resolve(void files.set(path, Buffer.from(data))),
     openPartial: (path, partial) => Promise.resolve(fakePartial(files, path, partial)),
     remove: (path) => Promise.resolve(void files.delete(path)),

@@ -1,4 +1,4 @@
-import { access, mkdir, readdir, readFile, rm, stat, unlink } from 'node:fs/promises';
+import { access, mkdir, open, readdir, readFile, rm, stat, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { HostFiles } from '../host.js';
 import { fileError, syncDirectory, writeFileAtomic } from './durable.js';
@@ -19,6 +19,21 @@ export const linuxFiles: HostFiles = {
   async read(path) {
     try {
       return await readFile(path);
+    } catch (error) {
+      throw fileError(error, `read ${path}`);
+    }
+  },
+  async readEnd(path, bytes) {
+    try {
+      const file = await open(path, 'r');
+      try {
+        const { size } = await file.stat();
+        const tail = Buffer.alloc(Math.min(bytes, size));
+        const { bytesRead } = await file.read(tail, 0, tail.length, size - tail.length);
+        return { tail: tail.subarray(0, bytesRead), size };
+      } finally {
+        await file.close();
+      }
     } catch (error) {
       throw fileError(error, `read ${path}`);
     }

@@ -20,8 +20,19 @@ function consoleUrl() {
   return url.href;
 }
 
+// A browser keeps what a refused WebSocket was told from its page; the same address tells a plain request.
+async function refusal(url) {
+  try {
+    const answer = await fetch(url.replace(/^ws/, 'http'));
+    return (await answer.json()).message;
+  } catch {
+    return 'The controller does not answer.';
+  }
+}
+
 function connect() {
-  const socket = new WebSocket(consoleUrl());
+  const address = consoleUrl();
+  const socket = new WebSocket(address);
   history.replaceState(null, '', location.pathname);
   let opened = false;
   let reason = '';
@@ -40,8 +51,7 @@ function connect() {
   rfb.addEventListener('disconnect', (event) => {
     for (const id of ['ctrl-alt-del', 'scale']) byId(id).disabled = true;
     const again = `Open it again with “ostler vnc ${name}”.`;
-    if (!opened)
-      say(`Refused: the ticket was used already, is older than 30 seconds, or the host is away. ${again}`, true);
+    if (!opened) void refusal(address).then((why) => say(`${why} ${again}`, true));
     else
       say(`${event.detail.clean ? 'Closed' : 'Connection lost'}${reason === '' ? '' : `: ${reason}`}. ${again}`, true);
   });

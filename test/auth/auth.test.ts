@@ -7,6 +7,7 @@ import { createTickets, TICKET_LIFE_MS } from '../../controller/auth/tickets.js'
 import { createTokens, ensureAdminToken } from '../../controller/auth/tokens.js';
 import { createMemoryStore } from '../../controller/store/memory.js';
 import { systemClock } from '../../proto/kit/clock.js';
+import { OstlerError } from '../../proto/kit/errors.js';
 import { ostler } from '../../proto/gen/ostler.js';
 import { adminService, vmService } from '../../proto/services.js';
 import type { Methods, Service } from '../../proto/service.js';
@@ -68,14 +69,25 @@ void t.test('tickets: one use, 30 seconds, one VM', async (t) => {
   const { ticket } = tickets.issue(grant);
   t.same(tickets.redeem(ticket, 'i-1'), grant);
   const spent = { code: 'TICKET_SPENT' };
-  t.throws(() => tickets.redeem(ticket, 'i-1'), spent, 'used');
+  t.equal(tickets.refusal(ticket)?.message, 'This console ticket was used already.');
+  t.throws(() => tickets.redeem(ticket, 'i-1'), { ...spent, message: /used already/ });
   const other = tickets.issue(grant).ticket;
-  t.throws(() => tickets.redeem(other, 'i-2'), spent, 'another VM');
+  t.equal(tickets.refusal(other), undefined, 'good');
+  t.throws(() => tickets.redeem(other, 'i-2'), { ...spent, message: /another VM/ });
   t.throws(() => tickets.redeem(other, 'i-1'), spent, 'and spent by the attempt');
   const late = tickets.issue(grant).ticket;
   clock.ms += TICKET_LIFE_MS;
-  t.throws(() => tickets.redeem(late, undefined), spent, 'too old');
-  t.throws(() => tickets.redeem('', undefined), spent);
+  t.throws(() => tickets.redeem(late, undefined), { ...spent, message: /older than 30 seconds/ });
+  t.throws(() => tickets.redeem('', undefined), { ...spent, message: /does not know/ });
+  tickets.noteRefusal(ticket, new OstlerError('HOST_UNREACHABLE', 'h1 is away.'));
+  tickets.noteRefusal('guess', new OstlerError('HOST_UNREACHABLE', 'h1 is away.'));
+  t.equal(tickets.refusal(ticket)?.message, 'h1 is away.', 'the last visit decides');
+  t.match(tickets.refusal('guess'), spent);
+  clock.ms += 300_000;
+  const { ticket: newest } = tickets.issue(grant);
+  t.match(tickets.refusal(ticket)?.message, /does not know/, 'forgotten');
+  for (let n = 0; n < 10_000; n += 1) tickets.issue(grant);
+  t.match(tickets.refusal(newest)?.message, /does not know/, 'memory is bounded');
   await Promise.resolve();
 });
 

@@ -29,7 +29,6 @@ async function serve(ca: Authority): Promise<number> {
     implement(agentLink, {
       connect: unused,
       tunnel: unused,
-
       fetchImage: async function* () {
         await unused();
       },

@@ -1,8 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-import { createWebSocketStream, WebSocketServer, type WebSocket } from 'ws';
-import { OstlerError, toOstlerError } from '../../../proto/kit/errors.js';
+import { WebSocketServer, type WebSocket } from 'ws';
+import { invalidField, OstlerError, toOstlerError } from '../../../proto/kit/errors.js';
 import type { Log } from '../../../proto/kit/log.js';
 import type { Tickets } from '../../auth/tickets.js';
 import type { Agents } from '../../engine/env.js';
@@ -19,6 +18,8 @@ export interface ConsoleDeps {
 }
 
 const FRAME_MAX_BYTES = 1024 * 1024;
+/** Waiting to be sent to a viewer; more than this stops the guest's side. */
+const BUFFER_BYTES = 64 * 1024;
 const PING_MS = 20_000;
 const OPEN_MS = 10_000;
 /** Close codes: RFC 6455, 7.4. */
@@ -26,14 +27,18 @@ const NORMAL = 1000;
 const GOING_AWAY = 1001;
 const SERVER_ERROR = 1011;
 
-/** Takes over the socket of a WebSocket request for /console. */
-export type ConsoleUpgrade = (url: URL, request: IncomingMessage, socket: Duplex, head: Buffer) => Promise<void>;
+export interface Consoles {
+  /** Takes over the socket of a WebSocket request for /console. */
+  upgrade(url: URL, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void>;
+  /** The answer to a plain request for the same address: what is wrong with its ticket. */
+  refusal(url: URL): OstlerError;
+}
 
 /**
  * Bytes between a browser or program and a VM's screen or serial line, through the agent's dial-out. The ticket is spent by the
  * attempt, also by one that fails: a refusal is an HTTP answer, so that nobody without a ticket reaches the WebSocket code.
  */
-export function createConsole(deps: ConsoleDeps): ConsoleUpgrade {
+export function createConsole(deps: ConsoleDeps): Consoles {
   const sockets = new WebSocketServer({
     noServer: true,
     maxPayload: FRAME_MAX_BYTES,
@@ -41,33 +46,44 @@ export function createConsole(deps: ConsoleDeps): ConsoleUpgrade {
     perMessageDeflate: false,
     handleProtocols: (protocols) => (protocols.has('binary') ? 'binary' : false),
   });
-  return async (url, request, socket, head) => {
+  const upgrade: Consoles['upgrade'] = async (url, request, socket, head) => {
     // A client that leaves during the handshake is no event of ours.
     socket.on('error', () => undefined);
     const ended = new AbortController();
     const signal = AbortSignal.any([deps.signal, ended.signal]);
     socket.once('close', () => ended.abort());
+    const ticket = ticketOf(url);
     let tunnel: Duplex;
     let what: string;
     try {
-      const grant = deps.tickets.redeem(url.searchParams.get('ticket') ?? '', url.searchParams.get('vm') ?? undefined);
+      const grant = deps.tickets.redeem(ticket, url.searchParams.get('vm') ?? undefined);
       what = `${grant.kind} of ${grant.vmId} for ${grant.actor}`;
       const vm = deps.store.get('vm', grant.vmId)?.value;
       if (vm === undefined || vm.hostId === '') throw new OstlerError('NOT_FOUND', 'The VM is gone.');
       tunnel = await openWithin(deps, vm.hostId, vm.record.uuid, grant.kind, signal);
     } catch (error) {
+      deps.tickets.noteRefusal(ticket, toOstlerError(error));
       refuse(socket, error);
       return;
     }
     sockets.handleUpgrade(request, socket, head, (websocket) => {
       deps.log.info({ console: what }, 'console opened');
-      void join(websocket, tunnel, deps).finally(() => {
+      void join(websocket, tunnel, deps.signal).finally(() => {
         ended.abort();
         deps.log.info({ console: what }, 'console closed');
       });
     });
     if (socket.destroyed) tunnel.destroy();
   };
+  return {
+    upgrade,
+    refusal: (url) =>
+      deps.tickets.refusal(ticketOf(url)) ?? invalidField('upgrade', 'is missing: this address is for WebSockets'),
+  };
+}
+
+function ticketOf(url: URL): string {
+  return url.searchParams.get('ticket') ?? '';
 }
 
 async function openWithin(
@@ -83,16 +99,44 @@ async function openWithin(
     late.addEventListener('abort', () =>
       reject(new OstlerError('TIMEOUT', 'The agent did not open the console in time.', { remedy: 'Try again.' })),
     );
-    opening.then(resolve, (error: unknown) => reject(toOstlerError(error)));
+    opening.then(
+      (tunnel) => {
+        // Also one that nobody waits for any more may break.
+        tunnel.on('error', () => undefined);
+        if (late.aborted) tunnel.destroy();
+        else resolve(tunnel);
+      },
+      (error: unknown) => reject(toOstlerError(error)),
+    );
   });
 }
 
-/** Moves bytes both ways until one side ends. Both directions stop reading when the other side is slow. */
-async function join(websocket: WebSocket, tunnel: Duplex, deps: ConsoleDeps): Promise<void> {
-  const stream = createWebSocketStream(websocket, {
-    readableHighWaterMark: 64 * 1024,
-    writableHighWaterMark: 64 * 1024,
+/**
+ * Moves bytes both ways until one side ends; whichever side is slow, the other one is not read meanwhile. By hand and not with
+ * stream.pipeline: that one cuts the WebSocket when the tunnel breaks, and the viewer would not learn why.
+ */
+function join(websocket: WebSocket, tunnel: Duplex, signal: AbortSignal): Promise<void> {
+  const finish = (code: number, reason: string): void => {
+    tunnel.destroy();
+    websocket.close(code, reason);
+  };
+  websocket.on('message', (data: Buffer) => {
+    if (tunnel.writable && !tunnel.write(data)) websocket.pause();
   });
+  tunnel.on('drain', () => websocket.resume());
+  tunnel.on('data', (chunk: Buffer) => {
+    if (websocket.readyState !== websocket.OPEN) return;
+    websocket.send(chunk, () => {
+      if (websocket.bufferedAmount < BUFFER_BYTES) tunnel.resume();
+    });
+    if (websocket.bufferedAmount >= BUFFER_BYTES) tunnel.pause();
+  });
+  tunnel.once('end', () => finish(NORMAL, 'the console ended'));
+  tunnel.once('error', (error) => finish(SERVER_ERROR, closeReason(error)));
+  tunnel.once('close', () => finish(NORMAL, 'the console ended'));
+  const onEnd = (): void => finish(GOING_AWAY, 'the controller ends');
+  signal.addEventListener('abort', onEnd, { once: true });
+
   let alive = true;
   websocket.on('pong', () => (alive = true));
   const pings = setInterval(() => {
@@ -100,30 +144,25 @@ async function join(websocket: WebSocket, tunnel: Duplex, deps: ConsoleDeps): Pr
     alive = false;
     websocket.ping();
   }, PING_MS);
-  const onEnd = (): void => websocket.close(GOING_AWAY, 'the controller ends');
-  deps.signal.addEventListener('abort', onEnd, { once: true });
-  try {
-    // The WebSocket is closed by hand, with a reason; the pipeline would only cut it.
-    await Promise.race([pipeline(stream, tunnel), pipeline(tunnel, stream, { end: false })]);
-    websocket.close(NORMAL, 'the console ended');
-  } catch (error) {
-    const { message, code } = toOstlerError(error);
-    const left = (error as NodeJS.ErrnoException).code === 'ERR_STREAM_PREMATURE_CLOSE';
-    // A close frame holds 123 bytes of reason.
-    if (!left)
-      websocket.close(
-        SERVER_ERROR,
-        Buffer.from(`${code}: ${message}`)
-          .subarray(0, 120)
-          .toString()
-          .replace(/\ufffd+$/, ''),
-      );
-    else websocket.close(NORMAL, 'the console ended');
-  } finally {
-    clearInterval(pings);
-    deps.signal.removeEventListener('abort', onEnd);
-    tunnel.destroy();
-  }
+  // A frame that is no WebSocket frame: ws closes by itself.
+  websocket.on('error', () => undefined);
+  return new Promise((resolve) => {
+    websocket.once('close', () => {
+      clearInterval(pings);
+      signal.removeEventListener('abort', onEnd);
+      tunnel.destroy();
+      resolve();
+    });
+  });
+}
+
+/** `CODE: message`, within the 123 bytes of a close frame, and never cut within a character. */
+function closeReason(thrown: Error): string {
+  const { message, code } = toOstlerError(thrown);
+  return Buffer.from(`${code}: ${message}`)
+    .subarray(0, 120)
+    .toString()
+    .replace(/\ufffd+$/, '');
 }
 
 function refuse(socket: Duplex, error: unknown): void {

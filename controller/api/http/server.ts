@@ -1,11 +1,10 @@
 import { createServer as createHttp, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createHttps } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { OstlerError } from '../../../proto/kit/errors.js';
 import type { Log } from '../../../proto/kit/log.js';
 import type { KeyAndChain } from '../../ca/authority.js';
 import type { Bridge } from './bridge.js';
-import type { ConsoleUpgrade } from './console.js';
+import type { Consoles } from './console.js';
 import { send, sendError } from './errors.js';
 import type { StaticFiles } from './static.js';
 
@@ -18,7 +17,7 @@ export interface HttpOptions {
 
 export interface HttpDeps {
   readonly bridge: Bridge;
-  readonly console: ConsoleUpgrade;
+  readonly console: Consoles;
   readonly files: StaticFiles;
   /** Throws what the client is to see: UNAUTHENTICATED. */
   readonly metrics: (request: IncomingMessage) => Promise<string>;
@@ -67,7 +66,7 @@ export async function startHttp(options: HttpOptions, deps: HttpDeps): Promise<H
       socket.end('HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 0\r\n\r\n');
       return;
     }
-    deps.console(url, request, socket, head).catch((error: unknown) => {
+    deps.console.upgrade(url, request, socket, head).catch((error: unknown) => {
       deps.log.error({ err: error }, 'console failed');
       socket.destroy();
     });
@@ -95,7 +94,8 @@ function urlOf(request: IncomingMessage): URL | undefined {
 }
 
 async function answer(request: IncomingMessage, response: ServerResponse, deps: HttpDeps): Promise<void> {
-  const path = urlOf(request)?.pathname ?? '';
+  const url = urlOf(request);
+  const path = url?.pathname ?? '';
   if (await deps.bridge(path, request, response)) return;
   // Nothing else takes a body.
   request.resume();
@@ -112,7 +112,7 @@ async function answer(request: IncomingMessage, response: ServerResponse, deps: 
     send(response, 200, 'text/plain; version=0.0.4; charset=utf-8', await deps.metrics(request));
     return;
   }
-  if (path === '/console') throw new OstlerError('INVALID_FIELD', 'upgrade: this address is for WebSockets');
+  if (url?.pathname === '/console') throw deps.console.refusal(url);
   const file = deps.files.get(path);
   if (file === undefined) {
     send(response, 404, 'text/plain', 'not found\n');
