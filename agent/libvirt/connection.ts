@@ -123,6 +123,8 @@ function createCore(options: ConnectionOptions): Core {
   const destroy = (reason: ConnectionError): void => {
     transport?.destroy(reason);
   };
+  /** False from `destroy` on; `onClose` comes a moment later, and timers may run in between. */
+  const usable = (): boolean => alive && transport?.alive === true;
   const calls = createCalls({
     maxSlowCalls: options.maxSlowCalls ?? 4,
     callTimeoutMs: options.callTimeoutMs ?? 30_000,
@@ -132,7 +134,7 @@ function createCore(options: ConnectionOptions): Core {
     intervalMs: options.keepaliveIntervalMs ?? 5_000,
     count: options.keepaliveCount ?? 5,
     send: (procedure) => {
-      send({ program: PROGRAM.keepalive, procedure, type: TYPE.message, serial: 0, status: STATUS.ok });
+      if (usable()) send({ program: PROGRAM.keepalive, procedure, type: TYPE.message, serial: 0, status: STATUS.ok });
     },
     onDead: (silentMs) => {
       destroy(new ConnectionError('CLOSED', `the daemon has been silent for ${silentMs} ms`));
@@ -148,7 +150,7 @@ function createCore(options: ConnectionOptions): Core {
   const channelOf = (name: ProcedureName, serial: number): StreamChannel => {
     const { program, number } = procedures[name];
     const sendPart = (type: number, status: number, bytes?: Uint8Array, sent?: () => void): void => {
-      if (!streams.has(serial) || !alive) return;
+      if (!streams.has(serial) || !usable()) return;
       const header = { program, procedure: number, type, serial, status };
       // Stream data are not XDR: no length, no padding.
       send(header, bytes && ((w) => w.append(bytes)), sent);
@@ -192,7 +194,7 @@ function createCore(options: ConnectionOptions): Core {
     resume: () => transport?.resume(),
     closed,
     get alive() {
-      return alive;
+      return usable();
     },
     close: () => {
       destroy(new ConnectionError('CLOSED', 'closed by this program'));

@@ -12,6 +12,7 @@ import { param } from '../../agent/libvirt/typed-params.js';
 import type { FakeDaemon } from './fake-daemon.js';
 import { FakeError, SILENCE, fakeDomain, startFakeDaemon } from './fake-daemon.js';
 import { statsRecords } from './stats-record.js';
+import { until } from './until.js';
 
 const dom = fakeDomain(1);
 const vol = { pool: 'p', name: 'v', key: '/v' };
@@ -23,14 +24,6 @@ async function setup(t: Test, options: Partial<ClientOptions> = {}): Promise<{ d
   const lv = await connect({ uri: 'qemu:///system', socket: daemon.socket, reconnectMinMs: 10, ...options });
   t.teardown(() => lv.close());
   return { daemon, lv };
-}
-
-async function until(what: string, condition: () => boolean): Promise<void> {
-  const end = Date.now() + 3000;
-  while (!condition()) {
-    if (Date.now() > end) throw new Error(`${what}: not within 3 s`);
-    await sleep(5);
-  }
 }
 
 void t.test('the state tells of a lost daemon at once, and of its return', async (t) => {
@@ -53,8 +46,7 @@ void t.test('the state tells of a lost daemon at once, and of its return', async
   await t.rejects(lv.call('domainGetState', { dom }), /closed/);
   await t.rejects(lv.subscribe(['reboot']), ConnectionError);
   await t.rejects(lv.dedicate(), ConnectionError);
-  await sleep(20);
-  t.equal(daemon.peers.size, 0, 'every connection is ended');
+  await until('every connection is ended', () => daemon.peers.size === 0);
 });
 
 void t.test('trap 4: a hypervisor that is gone behind a proxy is a lost daemon, and comes back as one', async (t) => {
@@ -167,7 +159,7 @@ void t.test('trap 2: a stuck poll is left behind; the next goes over a fresh con
   t.equal(daemon.peers.size, 1);
   await t.rejects(lv.allDomainStats({ stats: 0, timeoutMs: 100 }), { code: 'TIMEOUT' });
   t.equal((await lv.call('domainGetState', { dom })).state, 1, 'control is not touched');
-  for (let i = 0; i < 30; i++) t.equal((await lv.allDomainStats({ stats: STATS.BLOCK, timeoutMs: 500 })).length, 2);
+  for (let i = 0; i < 30; i++) t.equal((await lv.allDomainStats({ stats: STATS.BLOCK, timeoutMs: 5000 })).length, 2);
   t.ok(flagsSeen.slice(1).every((f) => f === STATS_FLAGS.NOWAIT));
   await t.rejects(lv.allDomainStats({ stats: 0, timeoutMs: 50 }), { code: 'TIMEOUT' }, 'then one poll tries without');
   t.ok(daemon.peers.size <= 2, 'stuck connections are closed');
@@ -198,13 +190,14 @@ void t.test('a large reply comes whole', async (t) => {
 
 void t.test('a job of its own has a connection of its own', async (t) => {
   const { daemon, lv } = await setup(t);
-  daemon.on('domainManagedSave', () => sleep(60).then(() => ({})));
+  let finish = (): void => undefined;
+  daemon.on('domainManagedSave', () => new Promise((resolve) => (finish = () => resolve({}))));
   const job = lv.withConnection((c) => c.call('domainManagedSave', { dom }));
-  await sleep(30);
+  await until('the call has come', () => daemon.calls.has('domainManagedSave'));
   t.equal(daemon.peers.size, 2);
+  finish();
   await job;
-  await sleep(10);
-  t.equal(daemon.peers.size, 1);
+  await until('it is closed', () => daemon.peers.size === 1);
 });
 
 void t.test('what is not there is null', async (t) => {
@@ -236,8 +229,7 @@ void t.test('a download carries data and holes, and ends when the daemon confirm
   const parts: unknown[] = [];
   for await (const c of await lv.storageVolDownload(vol, { sparse: true })) parts.push(c);
   t.strictSame(parts, [Buffer.from('abc'), { hole: 5 }, Buffer.from('de')]);
-  await sleep(10);
-  t.equal(daemon.peers.size, 1, 'stream connections are closed');
+  await until('stream connections are closed', () => daemon.peers.size === 1);
 });
 
 void t.test('a stream error or a dead daemon fails the stream', async (t) => {
@@ -254,8 +246,7 @@ void t.test('a stream error or a dead daemon fails the stream', async (t) => {
     throw new FakeError(50, 18, 'Storage volume not found');
   });
   await t.rejects(lv.storageVolUpload(vol), /volume not found/);
-  await sleep(10);
-  t.equal(daemon.peers.size, 1);
+  await until('it is closed', () => daemon.peers.size === 1);
 });
 
 void t.test('an upload is sent in packets the daemon takes', async (t) => {
