@@ -117,6 +117,14 @@ void t.test('a call that was lost on the way is repeated with the same request i
   );
 });
 
+void t.test('a percentage alone is not a line of its own in a pipe', async (t) => {
+  const fake = await filled(t);
+  fake.script.details = Array.from({ length: 100 }, (_, percent) => `fetching image debian: ${percent + 1} %`);
+  const { code, stderr } = await ostler(fake, ['start', 'db1']);
+  t.equal(code, 0);
+  t.ok((stderr.match(/fetching/g) ?? []).length < 10, stderr);
+});
+
 void t.test('--dry-run sends validate_only and prints plan, host and reasons', async (t) => {
   const fake = await filled(t);
   const json = await ostler(fake, ['start', 'db1', '--dry-run', '-o', 'json']);

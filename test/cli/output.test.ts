@@ -90,3 +90,22 @@ void t.test('all pages are fetched, and --limit ends early', async (t) => {
   const some = await ostler(fake, ['list', '-o', 'name', '--limit', '7']);
   t.equal(some.stdout.trim().split('\n').length, 7);
 });
+
+void t.test('every list has every format; bare verbs mean vm', async (t) => {
+  const fake = await startFake();
+  t.teardown(() => fake.close());
+  fill(fake);
+  for (const noun of ['vm', 'host', 'image', 'op', 'event', 'token']) {
+    const said = new Set<string>();
+    for (const format of ['table', 'wide', 'json', 'yaml', 'csv', 'name']) {
+      const { code, stdout, stderr } = await ostler(fake, [noun, 'list', '-o', format]);
+      t.equal(code, 0, `${noun} ${format}`);
+      t.equal(stderr, '', 'data alone, and on stdout');
+      if (format !== 'wide') said.add(stdout);
+    }
+    t.equal(said.size, 5, `${noun}: five different prints`);
+  }
+  for (const line of [['list'], ['show', 'web1'], ['status', 'web1'], ['top', '-o', 'csv']])
+    t.equal((await ostler(fake, line)).stdout, (await ostler(fake, ['vm', ...line])).stdout, line.join(' '));
+  t.match((await ostler(fake, ['status'])).stdout, /^Controller:/, 'without a name: the whole');
+});

@@ -37,8 +37,9 @@ const ERASE = /[\b\u007f]/;
 
 function readHidden(context: Context, prompt: string): Promise<string> {
   const { stdin, stderr } = context.io;
-  stderr.write(prompt);
+  // The echo is off before anybody is asked to type.
   stdin.setRawMode?.(true);
+  stderr.write(prompt);
   return new Promise<string>((resolve, reject) => {
     let typed: string[] = [];
     const finish = (settle: () => void): void => {

@@ -7,6 +7,7 @@ import { printOne, type View } from '../output/print.js';
 import { toPlain } from '../output/plain.js';
 import { bothTimes } from '../output/time.js';
 import { examples, type Shell } from '../shell.js';
+import { showVm } from './vm-list.js';
 
 const { v1 } = ostler;
 type Status = ostler.v1.Status.$Properties;
@@ -59,18 +60,24 @@ const rebuildView: View<Rebuilt> = {
   ],
 };
 
-export function addStatus(parent: Command, shell: Shell): void {
-  parent
+/** Bare `status`: with a name it means the VM, without one the whole. */
+export function addStatus(program: Command, shell: Shell): void {
+  program
     .command('status')
-    .description('how the controller, the hosts and the VMs are')
-    .addHelpText('after', examples('ostler status', 'ostler status -o json | jq .problems'))
+    .description('how the controller, the hosts and the VMs are; with a name: how that VM is')
+    .argument('[name]', 'a VM')
+    .addHelpText('after', examples('ostler status', 'ostler status web1', 'ostler status -o json | jq .problems'))
     .action(
-      shell.verb(async (context: Context) => {
-        const status = await context.clients().admin.getStatus({}, { signal: context.io.interrupted });
-        await printOne(context, statusView, status);
-        return 0;
-      }),
+      shell.verb((context: Context, vm?: string) =>
+        vm === undefined ? showStatus(context) : showVm(context, vm, true),
+      ),
     );
+}
+
+async function showStatus(context: Context): Promise<number> {
+  const status = await context.clients().admin.getStatus({}, { signal: context.io.interrupted });
+  await printOne(context, statusView, status);
+  return 0;
 }
 
 /** Every host is asked for all its domains. */
@@ -78,7 +85,11 @@ const REBUILD_TIMEOUT_MS = 5 * 60_000;
 
 export function addController(program: Command, shell: Shell): void {
   const controller = program.command('controller').description('the controller itself');
-  addStatus(controller, shell);
+  controller
+    .command('status')
+    .description('how the controller, the hosts and the VMs are')
+    .addHelpText('after', examples('ostler controller status'))
+    .action(shell.verb(showStatus));
   controller
     .command('rebuild')
     .description("restore VM records that the store lacks from the hosts' domains")

@@ -63,14 +63,24 @@ export function addVmShow(parent: Command, shell: Shell): void {
     .option('--live', 'also ask libvirt on its host')
     .addHelpText('after', examples('ostler show web1', 'ostler vm show web1 --live', 'ostler show web1 -o yaml'))
     .action(
-      shell.verb(async (context: Context, vm: string, flags: { readonly live?: boolean }) => {
-        const { vms } = context.clients();
-        await printOne(
-          context,
-          vmView,
-          await vms.getVm({ vm, live: flags.live === true }, { signal: context.io.interrupted }),
-        );
-        return 0;
-      }),
+      shell.verb((context: Context, vm: string, flags: { readonly live?: boolean }) =>
+        showVm(context, vm, flags.live === true),
+      ),
     );
+}
+
+/** `live`: libvirt on its host is asked too, so that the answer is not as old as the last report. */
+export async function showVm(context: Context, vm: string, live: boolean): Promise<number> {
+  const { vms } = context.clients();
+  await printOne(context, vmView, await vms.getVm({ vm, live }, { signal: context.io.interrupted }));
+  return 0;
+}
+
+export function addVmStatus(parent: Command, shell: Shell): void {
+  parent
+    .command('status')
+    .description('how a VM is now: libvirt on its host is asked too')
+    .argument('<name>', 'name, id or UUID')
+    .addHelpText('after', examples('ostler vm status web1', 'ostler status web1'))
+    .action(shell.verb((context: Context, vm: string) => showVm(context, vm, true)));
 }

@@ -3,7 +3,7 @@ import type { Shell } from '../shell.js';
 import { addConsole, addVnc } from './vm-console.js';
 import { addVmCreate } from './vm-create.js';
 import { addVmDelete, addVmReboot, addVmStart, addVmStop, addVmUndelete } from './vm-lifecycle.js';
-import { addVmList, addVmShow } from './vm-list.js';
+import { addVmList, addVmShow, addVmStatus } from './vm-list.js';
 import { addVmSet, addVmUserData } from './vm-set.js';
 import { addVmTop } from './top.js';
 
@@ -18,6 +18,7 @@ export function addBareVmVerbs(program: Command, shell: Shell): void {
 export function addVm(program: Command, shell: Shell): void {
   const vm = program.command('vm').description('virtual machines');
   addBareVmVerbs(vm, shell);
+  addVmStatus(vm, shell);
   addVmUndelete(vm, shell);
   addVmSet(vm, shell);
   addVmUserData(vm, shell);
