@@ -1,8 +1,9 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js';
+import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import type { ClientDuplexStream } from '@grpc/grpc-js';
 import { ostler } from '../../proto/gen/ostler.js';
-import { OstlerError } from '../../proto/kit/errors.js';
+import { isCode, OstlerError } from '../../proto/kit/errors.js';
 import { silentLog } from '../../proto/kit/log.js';
 import { systemClock } from '../../proto/kit/clock.js';
 import { vmRecordToWire } from '../../proto/convert.js';
@@ -15,6 +16,7 @@ import { createMemoryEventLog } from '../../controller/store/event-memory.js';
 import { createMemoryStore } from '../../controller/store/memory.js';
 import type { EventLog } from '../../controller/engine/env.js';
 import type { Store } from '../../controller/store/store.js';
+import { messagesNamed, oneOfEach } from '../rig/random-messages.js';
 import { aHost, aRecord, id, uuid } from '../store/documents.js';
 import { aHello, connectAgent, type AgentClient } from './agent-client.js';
 
@@ -380,4 +382,53 @@ void t.test('a message that cannot be read is dropped, the link goes on; disconn
   await agent.next('heartbeatAck');
   bench.registry.disconnect(H1, 'the host was removed');
   t.match(await agent.ended, { code: 'PERMISSION_DENIED', message: /the host was removed/ });
+});
+
+void t.test(
+  '3,000 random messages of an agent harm nothing: the link goes on, what can be read is taken',
+  async (t) => {
+    const bench = await aBench(t);
+    const agent = await bench.connect();
+    const ends: unknown[] = [];
+    void agent.ended.then((error) => ends.push(error));
+    const messages = fc.sample(oneOfEach('ostler.v1.AgentMessage'), { numRuns: 3000, seed: 20_261_121 });
+    for (const [sequence, message] of messages.entries()) {
+      agent.send(message);
+      // What the controller made of it is known when it has answered what was sent after it.
+      agent.send({ heartbeat: { sequence, hypervisorConnected: true } });
+      await Promise.race([agent.next('heartbeatAck'), agent.ended]);
+      if (ends.length > 0) break;
+    }
+    t.same(ends, [], 'the link was never ended');
+    const report = {
+      uuid: uuid(1),
+      name: 'x',
+      state: DomainState.DOMAIN_RUNNING,
+      vmId: id('i', 1),
+      managed: true,
+      epoch: 1,
+    };
+    agent.send({ domainReport: report });
+    agent.send({ heartbeat: { sequence: 9999, hypervisorConnected: true } });
+    while (Number((await agent.next('heartbeatAck')).sequence) !== 9999) continue;
+    t.equal(bench.registry.view(H1)?.domains?.get(uuid(1))?.state, 'running');
+  },
+);
+
+void t.test('300 random hellos: welcome, or a typed error', async (t) => {
+  const bench = await aBench(t);
+  const hellos = fc.sample(messagesNamed('ostler.v1.Hello'), { numRuns: 300, seed: 7 });
+  const outcomes = new Map<string, number>();
+  for (const hello of hellos) {
+    const agent = connectAgent(bench.address, { hello: { ...hello, protocolVersion: 1, host: H1 } });
+    const welcome = agent.next('welcome').then(() => 'welcome');
+    const outcome = await Promise.race([welcome, agent.ended.then((error) => error?.code ?? 'end')]);
+    outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+    agent.close();
+  }
+  t.comment(JSON.stringify(Object.fromEntries(outcomes)));
+  t.same(
+    [...outcomes.keys()].filter((code) => code !== 'welcome' && (code === 'INTERNAL' || !isCode(code))),
+    [],
+  );
 });
