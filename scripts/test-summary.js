@@ -1,6 +1,6 @@
 // Adds up tap's own totals of all runs in a folder, prints each failure and skip with its reason, and the closing line.
 // Exits 1 when something failed, when a run was cut short, or when nothing ran at all.
-import { createReadStream, existsSync, readdirSync, readFileSync } from 'node:fs';
+import { createReadStream, readdirSync } from 'node:fs';
 import { Parser } from 'tap-parser';
 
 const folder = process.argv[2] ?? '.';
@@ -43,13 +43,6 @@ function count(parser, path) {
       console.log(`failed: ${where}\n${JSON.stringify(assert.diag ?? {}, undefined, 2).slice(0, 4000)}`);
     }
   });
-}
-
-if (existsSync(`${folder}/pending`)) {
-  for (const line of readFileSync(`${folder}/pending`, 'utf8').trim().split('\n')) {
-    totals.skip += 1;
-    console.log(`skipped: ${line}`);
-  }
 }
 
 if (totals.pass + totals.fail === 0) {

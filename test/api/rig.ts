@@ -32,6 +32,7 @@ import { openAuthority } from '../../controller/ca/authority.js';
 import { createHostIdentity } from '../../controller/ca/host-identity.js';
 import { openRegister } from '../../controller/ca/register.js';
 import { createEngine } from '../../controller/engine/engine.js';
+import type { HostView } from '../../controller/engine/env.js';
 import { newId } from '../../controller/engine/ids.js';
 import { openLibrary } from '../../controller/images/library.js';
 import { createMemoryEventLog } from '../../controller/store/event-memory.js';
@@ -56,8 +57,14 @@ export interface Rig {
   client<M extends Methods>(service: Service<M>, token?: string): TypedClient<M>;
   /** What a host's domains would say in a rebuild. */
   readonly listed: Map<string, ListedRecords>;
+  /** What agents measured, by host id. */
+  readonly usage: Map<string, Partial<Pick<HostView, 'usage' | 'vmUsage'>>>;
+  /** The next openTunnel is refused so. */
+  tunnelRefusal: OstlerError | undefined;
   /** Agent's ends of the console tunnels, in the order in which they were opened. */
   readonly tunnels: Duplex[];
+  /** The last tunnel ends with an error, as after an error frame of the agent. */
+  breakTunnel(error: OstlerError): void;
   /** False: commands wait for `agents.runNext`. */
   autoRun: boolean;
   /** A ready raw image of so many bytes. */
@@ -94,6 +101,8 @@ export async function startRig(options: { readonly hosts?: number } = {}): Promi
   const agents = createFakeAgents({ clock });
   const listed = new Map<string, ListedRecords>();
   const tunnels: Duplex[] = [];
+  const usage: Rig['usage'] = new Map();
+  let lastTunnel: Duplex | undefined;
   for (let n = 1; n <= (options.hosts ?? 1); n += 1) {
     await store.commit([{ kind: 'host', id: id('h', n), expect: 0, put: aHost(n) }]);
     agents.add(id('h', n), someFacts());
@@ -123,9 +132,15 @@ export async function startRig(options: { readonly hosts?: number } = {}): Promi
       if (found === undefined) return Promise.reject(new OstlerError('HOST_UNREACHABLE', `${hostId} is away.`));
       return Promise.resolve({ unreadable: {}, domains: [], ...found });
     },
+    view: (hostId: string) => {
+      const view = agents.view(hostId);
+      return view === undefined ? undefined : { ...view, ...usage.get(hostId) };
+    },
     openTunnel: () => {
+      if (rig.tunnelRefusal !== undefined) return Promise.reject(rig.tunnelRefusal);
       const [near, far] = duplexPair();
       tunnels.push(far);
+      lastTunnel = near;
       return Promise.resolve(near);
     },
   };
@@ -195,6 +210,9 @@ export async function startRig(options: { readonly hosts?: number } = {}): Promi
     tokens: secrets,
     listed,
     tunnels,
+    usage,
+    tunnelRefusal: undefined,
+    breakTunnel: (error) => void lastTunnel?.destroy(error),
     autoRun: true,
     client: (service, token = secrets.admin) => {
       const metadata = new Metadata();

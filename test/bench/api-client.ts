@@ -74,18 +74,7 @@ const figures = {
   reads: READS,
   starts: STARTS,
 };
-const row = (what: string, value: number, limit = ''): string =>
-  `${what.padEnd(52)} ${value.toFixed(2).padStart(9)} ms  ${limit}\n`;
-process.stdout.write(
-  row('GetVm from the controller, p50', figures.readStoredP50Ms) +
-    row('GetVm live, through controller and agent, p50', figures.readLiveP50Ms, 'at most 2') +
-    row('GetVm live, p99', figures.readLiveP99Ms) +
-    row("libvirt's own read, p50", figures.libvirtReadP50Ms) +
-    row("libvirt's own create, median", figures.libvirtCreateMedianMs) +
-    row('StartVm until the operation has succeeded, median', figures.startMedianMs) +
-    row('its overhead, median of the pairs', figures.startOverheadMedianMs, 'at most 10') +
-    `${JSON.stringify(figures)}\n`,
-);
+process.stdout.write(`${JSON.stringify(figures)}\n`);
 vms.close();
 operations.close();
 libvirt.close();

@@ -1,3 +1,6 @@
+import { open } from 'node:fs/promises';
+import { loadavg } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startCluster } from '../e2e/cluster.js';
 
@@ -30,10 +33,66 @@ try {
         OSTLER_TOKEN: cluster.token,
         OSTLER_CA: `${cluster.directory}/controller/ca/ca.pem`,
       },
-      stdio: ['ignore', 'inherit', 'inherit'],
+      stdio: ['ignore', 'pipe', 'inherit'],
     },
   );
-  process.exitCode = (await client.ended).code ?? 1;
+  let text = '';
+  client.child.stdout?.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+  const { code } = await client.ended;
+  if (code !== 0) throw new Error(`the client ended with ${code}`);
+  const measured = JSON.parse(text) as Record<string, number>;
+  report({
+    ...measured,
+    agentStartMedianMs: quantile(await agentStarts(), 0.5),
+    flushMedianMs: quantile(await flushes(cluster.directory), 0.5),
+    load1: loadavg()[0] ?? NaN,
+  });
 } finally {
   await cluster.down();
+}
+
+/** How long the agent took for each start, by its own log: journal, definition, libvirt's create, report. */
+async function agentStarts(): Promise<number[]> {
+  const lines = (await cluster.agent('h1').logText()).split('\n');
+  return lines.flatMap((line) => {
+    if (!line.includes('"command done"')) return [];
+    const { kind, ms } = JSON.parse(line) as { kind: string; ms: number };
+    return kind === 'start' ? [ms] : [];
+  });
+}
+
+/** What one durable write costs on this disk at this moment: a start is answered after about six of them, one after another. */
+async function flushes(directory: string): Promise<number[]> {
+  const samples: number[] = [];
+  const file = await open(join(directory, 'flush'), 'w');
+  for (let round = 0; round < 50; round += 1) {
+    const begin = performance.now();
+    await file.write('x'.repeat(2000));
+    await file.datasync();
+    samples.push(performance.now() - begin);
+  }
+  await file.close();
+  return samples;
+}
+
+function quantile(samples: readonly number[], q: number): number {
+  const sorted = [...samples].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? NaN;
+}
+
+function report(figures: Readonly<Record<string, number>>): void {
+  const row = (what: string, key: string, limit = ''): string =>
+    `${what.padEnd(56)} ${(figures[key] ?? NaN).toFixed(2).padStart(9)} ms  ${limit}\n`;
+  process.stdout.write(
+    row('GetVm from the controller, p50', 'readStoredP50Ms') +
+      row('GetVm live, through controller and agent, p50', 'readLiveP50Ms', 'at most 2') +
+      row('GetVm live, p99', 'readLiveP99Ms') +
+      row("libvirt's own read, p50", 'libvirtReadP50Ms') +
+      row("libvirt's own create, median", 'libvirtCreateMedianMs') +
+      row('StartVm until the operation has succeeded, median', 'startMedianMs') +
+      row('  of it in the agent, create included', 'agentStartMedianMs') +
+      row('its overhead over libvirt, median of the pairs', 'startOverheadMedianMs', 'at most 10') +
+      row('one durable write on this disk now, median', 'flushMedianMs') +
+      `${JSON.stringify(figures)}\n`,
+  );
 }

@@ -90,11 +90,15 @@ void t.test('Ctrl-C while waiting says that the work goes on: 130', async (t) =>
 void t.test('a controller that goes away while we wait is waited for', async (t) => {
   const fake = await filled(t);
   fake.script.details = ['one', 'two', 'three'];
-  setTimeout(() => {
+  // As soon as the wait has begun.
+  const watch = setInterval(() => {
+    if (fake.script.details.length === 3) return;
+    clearInterval(watch);
     fake.down = true;
     fake.cut();
     setTimeout(() => (fake.down = false), 700);
-  }, 45);
+  }, 5);
+  t.teardown(() => clearInterval(watch));
   const { code, stdout, stderr } = await ostler(fake, ['start', 'db1']);
   t.equal(code, 0, stderr);
   t.match(stdout, /db1 is running/);

@@ -21,6 +21,10 @@ void t.test('rebuild restores every VM record from the domains', async (t) => {
   await make('web3', '--host', 'h2', '--description', 'third');
   const before = await cluster.json<VmJson[]>(['vm', 'list']);
   t.equal(before.length, 3);
+  const images = async (): Promise<unknown[]> =>
+    (await cluster.json<Record<string, unknown>[]>(['image', 'list'])).map((image) => ({ ...image, etag: '' }));
+  const imagesBefore = await images();
+  t.equal(imagesBefore.length, 2);
 
   await cluster.controller.stop();
   await rename(join(cluster.directory, 'controller/store'), join(cluster.directory, 'lost-store'));
@@ -38,6 +42,9 @@ void t.test('rebuild restores every VM record from the domains', async (t) => {
   };
   const after = await cluster.json<VmJson[]>(['vm', 'list']);
   t.same(after.map(plain), before.map(plain));
+  t.same(await images(), imagesBefore, 'images come back from their folder');
+  t.equal((await cluster.ostler(['controller', 'rebuild', '--yes'])).code, 0, 'a second time is harmless');
+  t.same((await cluster.json<VmJson[]>(['vm', 'list'])).map(plain), before.map(plain));
   // The records are of use: a restored VM can be stopped, started and removed.
   for (const args of [
     ['stop', 'web3', '--force', '--yes'],

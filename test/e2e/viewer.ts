@@ -23,7 +23,7 @@ export async function openViewer(url: string): Promise<Viewer> {
   socket.on('message', (data) => chunks.push(bytesOf(data)));
   const refused = new Promise<never>((_, reject) => {
     socket.once('unexpected-response', (_request: unknown, response: IncomingMessage) => {
-      void refusalOf(response).then(reject);
+      refusalOf(response).then(reject, reject);
     });
   });
   refused.catch(() => undefined);
@@ -59,6 +59,7 @@ export class Refused extends Error {
 async function refusalOf(response: IncomingMessage): Promise<Refused> {
   let body = '';
   for await (const chunk of response as AsyncIterable<Buffer>) body += chunk.toString();
+  if (response.headers['content-type'] !== 'application/json') return new Refused(response.statusCode ?? 0, '', body);
   const parsed = JSON.parse(body) as { message: string; details: { debug: { reason: string } }[] };
   return new Refused(response.statusCode ?? 0, parsed.details[0]?.debug.reason ?? '', parsed.message);
 }

@@ -66,6 +66,9 @@ export function createConsole(deps: ConsoleDeps): Consoles {
       refuse(socket, error);
       return;
     }
+    // Also of a request that turns out to be no WebSocket handshake.
+    socket.once('close', () => tunnel.destroy());
+    if (socket.destroyed) tunnel.destroy();
     sockets.handleUpgrade(request, socket, head, (websocket) => {
       deps.log.info({ console: what }, 'console opened');
       void join(websocket, tunnel, deps.signal).finally(() => {
@@ -73,7 +76,6 @@ export function createConsole(deps: ConsoleDeps): Consoles {
         deps.log.info({ console: what }, 'console closed');
       });
     });
-    if (socket.destroyed) tunnel.destroy();
   };
   return {
     upgrade,
