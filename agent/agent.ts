@@ -42,6 +42,8 @@ export interface Agent {
 
 const PRUNE_MS = 600_000;
 const HOUR_MS = 3_600_000;
+/** How long the first hello waits for libvirt and the pools. */
+const PREPARE_MS = 3_000;
 
 /** Puts the parts together. Nothing runs before `run`. */
 export async function createAgent(config: AgentConfig, deps: AgentDeps, ending: AbortSignal): Promise<Agent> {
@@ -89,7 +91,7 @@ export async function createAgent(config: AgentConfig, deps: AgentDeps, ending: 
     query: { hypervisor, observer, consoles, log },
     identity: () => readIdentity(layout.identityFile),
     hello: async () => ({
-      ...{ instanceId, bootId, facts: await facts.current() },
+      ...{ instanceId, bootId, facts: await prepared.then(() => facts.current()) },
       // Last, so that it is as fresh as can be.
       inventory: observer.inventory(),
       running: runner.running(),
@@ -97,6 +99,10 @@ export async function createAgent(config: AgentConfig, deps: AgentDeps, ending: 
     onMetricsInterval: (ms) => (metricsIntervalMs = ms),
   });
   facts.onChange = (now) => link.facts(now);
+  // A host whose pools are still being made would be offered to VMs that it must refuse. libvirt may be away for long: then
+  // the link comes up without it, and says so.
+  let onPrepared: () => void = () => undefined;
+  const prepared = new Promise<void>((resolve) => (onPrepared = resolve));
 
   const prepareHost = async (signal: AbortSignal): Promise<void> => {
     for await (const event of hypervisor.events(signal)) await onConnection(event);
@@ -109,6 +115,7 @@ export async function createAgent(config: AgentConfig, deps: AgentDeps, ending: 
     } catch (error) {
       log.error({ err: error }, 'the storage pools of the config could not be made ready');
     }
+    onPrepared();
     recoverOnce();
   };
   let recovered = false;
@@ -124,6 +131,7 @@ export async function createAgent(config: AgentConfig, deps: AgentDeps, ending: 
       // An agent that was not let in yet has nothing to do; say so at once instead of dialling in vain.
       await readIdentity(layout.identityFile);
       await accelerator.choose();
+      clock.sleep(PREPARE_MS, signal).then(onPrepared, onPrepared);
       const loops = [
         observer.run(signal),
         prepareHost(signal),

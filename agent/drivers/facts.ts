@@ -40,8 +40,10 @@ const ROOM_STEP_BYTES = 256 * 1024 * 1024;
 export function createFacts(options: Options, deps: Deps): FactsKeeper {
   const { hypervisor, host, pools, accelerator, clock, log } = deps;
   let told = '';
+  let asked = 0;
+  let newest: { readonly asked: number; readonly facts: HostFacts } | undefined;
 
-  const current = async (): Promise<HostFacts> => {
+  const gather = async (): Promise<HostFacts> => {
     const [statics, { accelerator: kind, reason }] = await Promise.all([host.facts(), accelerator.choose()]);
     const live = hypervisor.connected ? await askLibvirt(statics.arch, kind, deps) : undefined;
     const { hostname, machineId, os, kernel, arch, cpuModel, cpus, memoryBytes, bridges } = statics;
@@ -58,6 +60,19 @@ export function createFacts(options: Options, deps: Deps): FactsKeeper {
       agentVersion: options.agentVersion,
       uefi: statics.uefiFirmware,
     };
+  };
+
+  /**
+   * Several ask at the same time (a new connection, a hello, the clock), and libvirt may answer the first one last. Facts of
+   * before must not replace newer ones: a pool that was just started would be taken for inactive until the next round.
+   */
+  const current = async (): Promise<HostFacts> => {
+    asked += 1;
+    const number = asked;
+    const facts = await gather();
+    if (newest !== undefined && newest.asked > number) return newest.facts;
+    newest = { asked: number, facts };
+    return facts;
   };
 
   const keeper: FactsKeeper = {
