@@ -36,11 +36,7 @@ void t.test('ostler top and /metrics: a guest at work is seen, and seen to stop'
   t.equal(host?.name, 'h1');
   t.ok((host?.usage?.cpuPercent ?? 0) > 0, JSON.stringify(host?.usage));
   const table = await cluster.ostler(['top']);
-<<<<<<< HEAD
   t.match(table.stdout, /NAME +STATE +HOST +VCPUS +CPU.*\nweb1 +running +h1 +1 +\d+/);
-=======
-  t.match(table.stdout, /NAME +STATE +HOST +VCPUS +CPU.*\nweb1 +RUNNING +h1 +1 +\d+/);
->>>>>>> 97752a5 (test: HTTP, console, metrics, images, events, health and reflection; libvirtd and rebuild prove more)
 
   const http = await cluster.lab.forward('fabric', 7480);
   t.teardown(() => http.close());
