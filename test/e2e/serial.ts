@@ -12,7 +12,7 @@ export async function serialMatch(
   cluster: Cluster,
   options: { host: string; vmId: string; pattern: RegExp; count?: number; seconds?: number },
 ): Promise<RegExpMatchArray> {
-  const { host, vmId, pattern, count = 1, seconds = 60 } = options;
+  const { host, vmId, pattern, count = 1, seconds = 150 } = options;
   return eventually(
     `${pattern.source} on the console of ${vmId}`,
     seconds,

@@ -35,7 +35,7 @@ export async function openViewer(url: string): Promise<Viewer> {
     text,
     bytes,
     type: (typed) => socket.send(Buffer.from(typed)),
-    sees: (pattern, seconds = 15) =>
+    sees: (pattern, seconds = 60) =>
       eventually(`${pattern.source} on the console`, seconds, () => {
         const match = pattern.exec(text());
         return match === null ? Promise.reject(new Error(`its end is: ${text().slice(-300)}`)) : Promise.resolve(match);

@@ -76,7 +76,7 @@ export function serialLog(lab: Lab, host: string, name: string): Promise<string>
 }
 
 /** Waits for something on the serial port. @returns the match */
-export function serial(lab: Lab, host: string, name: string, pattern: RegExp, seconds = 40): Promise<RegExpExecArray> {
+export function serial(lab: Lab, host: string, name: string, pattern: RegExp, seconds = 150): Promise<RegExpExecArray> {
   const look = async (): Promise<RegExpExecArray | undefined> =>
     pattern.exec(await serialLog(lab, host, name)) ?? undefined;
   return until(`${name} on ${host} saying ${String(pattern)}`, seconds, look);
@@ -89,7 +89,7 @@ export async function type(lab: Lab, host: string, name: string, line: string): 
 }
 
 /** Waits for a state as virsh names it. */
-export async function domainState(lab: Lab, host: string, name: string, state: string, seconds = 15): Promise<void> {
+export async function domainState(lab: Lab, host: string, name: string, state: string, seconds = 60): Promise<void> {
   await until(`${name} on ${host} ${state}`, seconds, async () => {
     const { stdout } = await lab.exec(host, ['virsh', '-q', 'domstate', name]);
     return stdout.trim() === state;

@@ -21,7 +21,7 @@ const USER_DATA = {
   runcmd: ['echo "made by $(hostname)" >/tmp/made', ['sh', '-c', 'exit 7']],
 };
 
-void t.test('a guest on two hosts', { skip, timeout: 240_000 }, async (t) => {
+void t.test('a guest on two hosts', { skip, timeout: 600_000 }, async (t) => {
   const lab = await Lab.up({ hosts: 2 });
   t.teardown(() => lab.down());
   const disk = await shareDisk(lab, 'web1.qcow2');
