@@ -217,7 +217,7 @@ function vmHandlers(fake: Fake, httpPort: number): Handlers<(typeof vmService)['
       const vm = named(request.vm);
       const changed = { ...vm, ...pickMask(request.values ?? {}, request.updateMask?.paths ?? []) };
       if (!request.validateOnly) fake.vms.set(request.vm, changed);
-      return Promise.resolve(changed);
+      return start('vm.update', vm, request);
     },
     deleteVm: async (request) => start('vm.delete', named(request.vm), request),
     undeleteVm: async (request) => Promise.resolve({ ...named(request.vm), state: v1.VmState.STOPPED }),

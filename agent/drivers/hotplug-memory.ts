@@ -1,0 +1,59 @@
+import { sizeOf } from '../core/domain-steps.js';
+import { buildMemoryXml } from '../xml/build-memory.js';
+import type { MemoryFacts } from '../core/domain-facts.js';
+import type { MemoryWay } from '../core/domain-steps.js';
+import { factsNow, patiently, type StepRun, type StepRunner } from './hotplug.js';
+
+const TAKEN_MS = 15_000;
+const BLOCK_BYTES = 2 * 1024 * 1024;
+
+/**
+ * C-060, C-109: memory beyond what the VM was started with. One virtio-mem device holds all that may ever be added and
+ * gives the guest what it is to have; its own figure tells what the guest has taken. Other systems get DIMMs.
+ */
+export const growMemory: StepRunner<'memory'> = async (step, run) => {
+  const { deps, change, undo } = run;
+  const { uuid } = change.record;
+  const { how } = step;
+  if (how.by === 'resize') {
+    await deps.hypervisor.updateDevice(uuid, resized(how.device, how.requestedBytes));
+    undo.push('memory', () => deps.hypervisor.updateDevice(uuid, resized(how.device, how.device.requestedBytes)));
+  } else {
+    await deps.hypervisor.attachDevice(uuid, buildMemoryXml(deviceOf(how)));
+  }
+  deps.fault('hotplug.memory-plugged');
+  await reportUntaken(how, uuid, run);
+};
+
+function deviceOf(how: Extract<MemoryWay, { by: 'attach' }>): Parameters<typeof buildMemoryXml>[0] {
+  if (how.model === 'dimm') return { model: 'dimm', sizeBytes: how.sizeBytes };
+  const { sizeBytes, requestedBytes } = how;
+  return { model: 'virtio-mem', sizeBytes, requestedBytes, blockBytes: BLOCK_BYTES };
+}
+
+function resized(device: MemoryFacts, requestedBytes: number): string {
+  const { sizeBytes, blockBytes, alias } = device;
+  return buildMemoryXml({ model: 'virtio-mem', sizeBytes, blockBytes, alias, requestedBytes });
+}
+
+async function reportUntaken(how: MemoryWay, uuid: string, run: StepRun): Promise<void> {
+  if (how.by === 'attach' && how.model === 'dimm') {
+    run.warnings.push('The memory is plugged in; whether the guest has brought it online is for the guest to say.');
+    return;
+  }
+  let device: MemoryFacts | undefined;
+  const taken = await patiently(
+    async () => {
+      device = (await factsNow(uuid, run.deps)).memory.find((one) => one.model === 'virtio-mem');
+      return device !== undefined && device.currentBytes >= how.requestedBytes;
+    },
+    TAKEN_MS,
+    run,
+  );
+  if (taken) return;
+  const has = sizeOf(device?.currentBytes ?? 0);
+  run.warnings.push(
+    `The memory is plugged in, but the guest has taken ${has} of ${sizeOf(how.requestedBytes)}: ` +
+      'it may have no virtio-mem driver, or is not up yet.',
+  );
+}
