@@ -1,10 +1,10 @@
 import { OstlerError } from '../../proto/kit/errors.js';
-import { NO_LIMITS } from '../core/domain-facts.js';
+import { NO_LIMITS, type DiskFacts } from '../core/domain-facts.js';
 import { sizeOf } from '../core/domain-steps.js';
 import type { Disk } from '../../proto/model/vm.js';
 import { buildDiskXml } from '../xml/build-domain.js';
 import { buildScsiControllerXml } from '../xml/build-memory.js';
-import { factsNow, releaseDevice, type StepRun, type StepRunner } from './hotplug.js';
+import { factsNow, releaseDevice, releasedAfterAll, unhurried, type StepRun, type StepRunner } from './hotplug.js';
 import { isMade, makeDisk } from './provision.js';
 import { diskSerial, type DiskTarget } from '../core/disk-target.js';
 import { asOstlerError } from './xml-errors.js';
@@ -33,30 +33,36 @@ export const attachScsi: StepRunner<'scsi-attach'> = async (_step, { change, dep
 export const attachDisk: StepRunner<'disk-attach'> = async ({ disk, target, field }, run) => {
   const { deps, change, undo } = run;
   const { uuid } = change.record;
-  await deps.hypervisor.attachDevice(uuid, diskXml(disk, target, run));
-  deps.fault('hotplug.disk-plugged');
+  // Pushed first: a call whose answer is lost may have done its work.
   undo.push(`disk ${disk.name}`, async () => {
-    const present = (await factsNow(uuid, deps)).disks.find((one) => one.serial === diskSerial(disk.name));
+    const present = await presentDisk(disk, run);
     if (present === undefined) return;
     await releaseDevice({ what: `disk ${disk.name}`, alias: present.alias, field }, unhurried(run));
   });
+  await deps.hypervisor.attachDevice(uuid, diskXml(disk, target, run));
+  deps.fault('hotplug.disk-plugged');
 };
 
 /** C-114, M-113: waits until the guest has let it go; its volume is somebody else's step. */
 export const detachDisk: StepRunner<'disk-detach'> = async ({ disk, alias, field, dev }, run) => {
-  const before = run.live?.disks.find((one) => one.dev === dev);
-  await releaseDevice({ what: `disk ${disk.name}`, alias, field }, run);
-  run.undo.push(`disk ${disk.name}`, async () => {
+  const { deps, change, live, undo } = run;
+  const before = live?.disks.find((one) => one.dev === dev);
+  undo.push(`disk ${disk.name}`, async () => {
     if (before?.path === undefined) return;
+    if (!(await releasedAfterAll(async () => (await presentDisk(disk, run)) !== undefined, run))) return;
     const target = { dev, bus: disk.bus, address: before.address };
     const source = { path: before.path, format: before.path.endsWith('.qcow2') ? 'qcow2' : 'raw' } as const;
     const options = { source, target, diskCache: cacheOf(run) };
-    await run.deps.hypervisor.attachDevice(
-      run.change.record.uuid,
-      asOstlerError(() => buildDiskXml(run.change.previous, disk, options)),
-    );
+    const xml = asOstlerError(() => buildDiskXml(change.previous, disk, options));
+    await deps.hypervisor.attachDevice(change.record.uuid, xml);
   });
+  await releaseDevice({ what: `disk ${disk.name}`, alias, field }, run);
 };
+
+async function presentDisk({ name }: Disk, { deps, change }: StepRun): Promise<DiskFacts | undefined> {
+  const { disks } = await factsNow(change.record.uuid, deps);
+  return disks.find((one) => one.serial === diskSerial(name));
+}
 
 /** M-033, C-117: the guest is told of the new size; its partitions and file systems are its own. Nothing shrinks again. */
 export const growDisk: StepRunner<'disk-grow'> = async ({ disk, dev }, run) => {
@@ -78,8 +84,8 @@ export const growDisk: StepRunner<'disk-grow'> = async ({ disk, dev }, run) => {
 export const limitDisk: StepRunner<'disk-limit'> = async ({ disk, dev, limits }, { deps, change, live, undo }) => {
   const { uuid } = change.record;
   const before = live?.disks.find((one) => one.dev === dev)?.limits ?? NO_LIMITS;
-  await deps.hypervisor.setBlockLimits(uuid, dev, limits);
   undo.push(`limits of ${disk.name}`, () => deps.hypervisor.setBlockLimits(uuid, dev, before));
+  await deps.hypervisor.setBlockLimits(uuid, dev, limits);
 };
 
 export const changeMedium: StepRunner<'medium'> = async ({ disk, dev }, run) => {
@@ -103,8 +109,8 @@ export const changeMedium: StepRunner<'medium'> = async ({ disk, dev }, run) => 
         target,
       }),
     );
-  await deps.hypervisor.updateDevice(uuid, xmlOf(volume?.path));
   undo.push(`medium of ${disk.name}`, () => deps.hypervisor.updateDevice(uuid, xmlOf(drive?.path)));
+  await deps.hypervisor.updateDevice(uuid, xmlOf(volume?.path));
 };
 
 function diskXml(disk: Disk, target: DiskTarget, run: StepRun): string {
@@ -118,9 +124,4 @@ function diskXml(disk: Disk, target: DiskTarget, run: StepRun): string {
 /** As the VM's other disks are opened. */
 function cacheOf(run: StepRun): 'none' | 'writeback' {
   return run.vm.xml.includes('cache="writeback"') ? 'writeback' : 'none';
-}
-
-/** Taking back goes on when the work was cancelled. */
-function unhurried(run: StepRun): StepRun {
-  return { ...run, context: { ...run.context, signal: new AbortController().signal } };
 }

@@ -16,8 +16,8 @@ export const growMemory: StepRunner<'memory'> = async (step, run) => {
   const { uuid } = change.record;
   const { how } = step;
   if (how.by === 'resize') {
-    await deps.hypervisor.updateDevice(uuid, resized(how.device, how.requestedBytes));
     undo.push('memory', () => deps.hypervisor.updateDevice(uuid, resized(how.device, how.device.requestedBytes)));
+    await deps.hypervisor.updateDevice(uuid, resized(how.device, how.requestedBytes));
   } else {
     await deps.hypervisor.attachDevice(uuid, buildMemoryXml(deviceOf(how)));
   }

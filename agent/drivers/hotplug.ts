@@ -33,6 +33,7 @@ export type StepRunners = { readonly [K in StepKind]: StepRunner<K> };
 
 /** A loaded guest under emulation took up to 5 s; a guest that does not care never does. */
 const RELEASE_MS = 30_000;
+const LATE_RELEASE_MS = 5_000;
 
 export async function factsNow(uuid: string, deps: Pick<DriverDeps, 'hypervisor'>): Promise<DomainFacts> {
   const xml = await deps.hypervisor.domainXml(uuid);
@@ -65,6 +66,14 @@ export async function releaseDevice(
   });
 }
 
+/** For taking a release back: a guest that was asked may still let the device go, which must be over first. */
+export async function releasedAfterAll(
+  present: () => Promise<boolean>,
+  run: Pick<StepRun, 'context' | 'deps'>,
+): Promise<boolean> {
+  return patiently(async () => !(await present()), LATE_RELEASE_MS, unhurried(run));
+}
+
 async function aliases(uuid: string, deps: Pick<DriverDeps, 'hypervisor'>): Promise<string[]> {
   const { disks, nics, memory } = await factsNow(uuid, deps);
   return [...disks, ...nics, ...memory].map((one) => one.alias);
@@ -82,4 +91,9 @@ export async function patiently(
     if (deps.clock.monotonic() >= end) return false;
     await deps.clock.sleep(250, context.signal);
   }
+}
+
+/** Taking back goes on when the work was cancelled. */
+export function unhurried<R extends Pick<StepRun, 'context'>>(run: R): R {
+  return { ...run, context: { ...run.context, signal: new AbortController().signal } };
 }

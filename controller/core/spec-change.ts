@@ -43,8 +43,8 @@ export function changedSpec(
   given: Given,
 ): { readonly spec: VmSpec; readonly draft: VmDraft } {
   const named = new Set<SpecPath>(paths);
-  const disks = named.has('disks') ? draft.disks.map((disk) => ({ ...kept(current.disks, disk), ...said(disk) })) : current.disks;
-  const nics = named.has('nics') ? draft.nics.map((nic) => ({ ...kept(current.nics, nic), ...said(nic) })) : current.nics;
+  const disks = named.has('disks') ? draft.disks.map((disk) => ({ ...disk, ...kept(current.disks, disk), ...said(disk) })) : current.disks;
+  const nics = named.has('nics') ? draft.nics.map((nic) => ({ ...nic, ...kept(current.nics, nic), ...said(nic) })) : current.nics;
   const cloudInit = named.has('cloud_init') ? keepHash(current, draft) : current.cloudInit;
   const merged: VmDraft = {
     cpu: changedCpu(current.cpu, draft.cpu, named),
@@ -52,8 +52,8 @@ export function changedSpec(
       sizeBytes: named.has('memory.size_bytes') ? draft.memory.sizeBytes : current.memory.sizeBytes,
       maxSizeBytes: changedMaxMemory(current, draft, named),
     },
-    disks: disks as VmDraft['disks'],
-    nics: nics as VmDraft['nics'],
+    disks,
+    nics,
     osType: named.has('os_type') ? draft.osType : current.osType,
     firmware: named.has('firmware') ? draft.firmware : current.firmware,
     bootOrder: named.has('boot_order') ? draft.bootOrder : [],

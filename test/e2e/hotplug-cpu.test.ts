@@ -2,7 +2,18 @@ import t from 'tap';
 import { NAME, startHotplugRig } from './hotplug-rig.js';
 
 /** vCPUs of a running guest on real QEMU: they grow within the topology, the guest brings them online, nothing shrinks. */
-const rig = await startHotplugRig(['--cpus', '1', '--max-cpus', '4', '--cores', '2', '--threads', '2', '--sockets', '1']);
+const rig = await startHotplugRig([
+  '--cpus',
+  '1',
+  '--max-cpus',
+  '4',
+  '--cores',
+  '2',
+  '--threads',
+  '2',
+  '--sockets',
+  '1',
+]);
 t.teardown(() => rig.down());
 
 void t.test('the plan is told before anything is done', async (t) => {
