@@ -86,7 +86,9 @@ function portRefusals(steps: readonly Step[], live: DomainFacts | undefined): Re
   if (needed.length <= live.freePorts) return [];
   const field = needed.at(-1)?.field ?? 'spec';
   const message = `The machine has ${live.freePorts} free PCIe ports; the new devices need ${needed.length}.`;
-  return [refuse('WRONG_STATE', field, message, 'Stop it and start it again: that makes new ports. SCSI disks need none.')];
+  return [
+    refuse('WRONG_STATE', field, message, 'Stop it and start it again: that makes new ports. SCSI disks need none.'),
+  ];
 }
 
 /** What is part of no device: refused while it runs (C-107, C-118), or stored for the next start. */
@@ -110,7 +112,8 @@ function planRest({ previous, wanted, live }: PlanInput): PartPlan {
   ];
   for (const [field, what, before, after] of hardware) {
     if (same(before, after)) continue;
-    if (running) fixed(field, what); // C-118
+    if (running)
+      fixed(field, what); // C-118
     else stored(field, `${field} is as given`);
   }
   if (a.shutdownTimeoutSeconds !== b.shutdownTimeoutSeconds || a.onShutdownTimeout !== b.onShutdownTimeout)

@@ -42,7 +42,8 @@ export type Step = StepAction & {
 };
 
 export type DomainPlan =
-  { readonly ok: true; readonly steps: readonly Step[] } | { readonly ok: false; readonly refusals: readonly Refusal[] };
+  | { readonly ok: true; readonly steps: readonly Step[] }
+  | { readonly ok: false; readonly refusals: readonly Refusal[] };
 
 /** `Now: plug the disk data1 (4 GiB, virtio) in.` */
 export function describeStep(step: Step): string {

@@ -25,8 +25,7 @@ export function planDisks(input: PlanInput): PartPlan {
     else if (present === undefined) plug(disk, field, { isNew: old === undefined, live, taken, steps, refusals });
     else steps.push(...adjust(old, disk, present));
   });
-  for (const disk of previous.spec.disks)
-    if (!after.has(disk.name)) remove(disk, input, steps, refusals);
+  for (const disk of previous.spec.disks) if (!after.has(disk.name)) remove(disk, input, steps, refusals);
   return { steps, refusals };
 }
 
@@ -98,7 +97,12 @@ interface Plugging {
 function plug(disk: Disk, field: string, { isNew, live, taken, steps, refusals }: Plugging): void {
   if (disk.device === 'cdrom' || disk.bus === 'sata') {
     if (!isNew) {
-      steps.push({ kind: 'write-down', when: 'next-start', field: DISKS, what: `it has the ${disk.device} ${disk.name}` });
+      steps.push({
+        kind: 'write-down',
+        when: 'next-start',
+        field: DISKS,
+        what: `it has the ${disk.device} ${disk.name}`,
+      });
       return;
     }
     const message =

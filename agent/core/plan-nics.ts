@@ -26,8 +26,7 @@ export function planNics({ previous, wanted, live }: PlanInput): PartPlan {
   for (const nic of before) {
     if (after.some((one) => one.name === nic.name) || nic === before[0]) continue;
     const present = live?.nics.find((one) => one.mac === nic.mac);
-    if (present !== undefined)
-      steps.push({ kind: 'nic-detach', when: 'now', field: NICS, nic, alias: present.alias });
+    if (present !== undefined) steps.push({ kind: 'nic-detach', when: 'now', field: NICS, nic, alias: present.alias });
     else steps.push(later(`it has no NIC ${nic.name}`));
   }
   return { steps, refusals };

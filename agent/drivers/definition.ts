@@ -97,7 +97,10 @@ function seedPathOf(record: VmRecord, pools: readonly Pool[], defaultPool: strin
   return `${directory}/${seedFileName(record.id)}`;
 }
 
-async function listAll(pools: readonly Pool[], deps: Pick<DriverDeps, 'host'>): Promise<Map<string, readonly string[]>> {
+async function listAll(
+  pools: readonly Pool[],
+  deps: Pick<DriverDeps, 'host'>,
+): Promise<Map<string, readonly string[]>> {
   const usable = pools.filter((pool) => pool.active && pool.path.startsWith('/'));
   return new Map(
     await Promise.all(usable.map(async (pool) => [pool.name, await deps.host.files.list(pool.path)] as const)),

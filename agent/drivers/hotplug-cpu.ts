@@ -36,11 +36,16 @@ async function reportOffline(wanted: number, uuid: string, run: StepRun): Promis
   if (await patiently(allOnline, ONLINE_MS / 2, run)) return;
   const online = (known ?? []).filter((cpu) => cpu.online).length;
   const offline = (known ?? []).filter((cpu) => !cpu.online).map((cpu) => cpu['logical-id']);
-  const which = offline.length === 0 ? `uses ${online} of ${wanted} vCPUs` : `has not brought CPU ${offline.join(', ')} online`;
+  const which =
+    offline.length === 0 ? `uses ${online} of ${wanted} vCPUs` : `has not brought CPU ${offline.join(', ')} online`;
   warnings.push(`The vCPUs are plugged in, but the guest ${which}.`);
 }
 
-const guestCpuSchema = z.object({ 'logical-id': z.number(), online: z.boolean(), 'can-offline': z.boolean().optional() });
+const guestCpuSchema = z.object({
+  'logical-id': z.number(),
+  online: z.boolean(),
+  'can-offline': z.boolean().optional(),
+});
 type GuestCpu = z.infer<typeof guestCpuSchema>;
 const answerSchema = z.object({ return: z.array(guestCpuSchema) });
 

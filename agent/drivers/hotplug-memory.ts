@@ -1,8 +1,10 @@
 import { sizeOf } from '../core/domain-steps.js';
-import { buildMemoryXml } from '../xml/build-memory.js';
+import { buildMemoryXml, resizeMemoryXml } from '../xml/build-memory.js';
 import type { MemoryFacts } from '../core/domain-facts.js';
 import type { MemoryWay } from '../core/domain-steps.js';
+import type { DriverDeps } from './deps.js';
 import { factsNow, patiently, type StepRun, type StepRunner } from './hotplug.js';
+import { asOstlerError } from './xml-errors.js';
 
 const TAKEN_MS = 15_000;
 const BLOCK_BYTES = 2 * 1024 * 1024;
@@ -16,8 +18,9 @@ export const growMemory: StepRunner<'memory'> = async (step, run) => {
   const { uuid } = change.record;
   const { how } = step;
   if (how.by === 'resize') {
-    undo.push('memory', () => deps.hypervisor.updateDevice(uuid, resized(how.device, how.device.requestedBytes)));
-    await deps.hypervisor.updateDevice(uuid, resized(how.device, how.requestedBytes));
+    const { alias, requestedBytes: before } = how.device;
+    undo.push('memory', () => resize(uuid, alias, before, deps));
+    await resize(uuid, alias, how.requestedBytes, deps);
   } else {
     await deps.hypervisor.attachDevice(uuid, buildMemoryXml(deviceOf(how)));
   }
@@ -31,9 +34,12 @@ function deviceOf(how: Extract<MemoryWay, { by: 'attach' }>): Parameters<typeof 
   return { model: 'virtio-mem', sizeBytes, requestedBytes, blockBytes: BLOCK_BYTES };
 }
 
-function resized(device: MemoryFacts, requestedBytes: number): string {
-  const { sizeBytes, blockBytes, alias } = device;
-  return buildMemoryXml({ model: 'virtio-mem', sizeBytes, blockBytes, alias, requestedBytes });
+async function resize(uuid: string, alias: string, bytes: number, { hypervisor }: DriverDeps): Promise<void> {
+  const xml = await hypervisor.domainXml(uuid);
+  await hypervisor.updateDevice(
+    uuid,
+    asOstlerError(() => resizeMemoryXml(xml, alias, bytes)),
+  );
 }
 
 async function reportUntaken(how: MemoryWay, uuid: string, run: StepRun): Promise<void> {

@@ -60,10 +60,15 @@ export async function releaseDevice(
   } finally {
     watch.close();
   }
-  throw new OstlerError('GUEST_TIMEOUT', `The guest of ${name} did not let the ${what} go within ${RELEASE_MS / 1000} s.`, {
-    remedy: 'Stop using it in the guest (unmount it), see that the guest has booted, and try again; or stop the VM first.',
-    field,
-  });
+  throw new OstlerError(
+    'GUEST_TIMEOUT',
+    `The guest of ${name} did not let the ${what} go within ${RELEASE_MS / 1000} s.`,
+    {
+      remedy:
+        'Stop using it in the guest (unmount it), see that the guest has booted, and try again; or stop the VM first.',
+      field,
+    },
+  );
 }
 
 /** For taking a release back: a guest that was asked may still let the device go, which must be over first. */

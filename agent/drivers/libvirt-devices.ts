@@ -4,13 +4,7 @@ import { fromLibvirt } from './libvirt-errors.js';
 
 type DevicePart = Pick<
   Hypervisor,
-  | 'setVcpus'
-  | 'attachDevice'
-  | 'detachDevice'
-  | 'updateDevice'
-  | 'blockCapacity'
-  | 'resizeBlock'
-  | 'setBlockLimits'
+  'setVcpus' | 'attachDevice' | 'detachDevice' | 'updateDevice' | 'blockCapacity' | 'resizeBlock' | 'setBlockLimits'
 >;
 
 /** A guest with many CPUs or a tray that is locked takes its time; libvirt itself gives up long before this. */

@@ -1,6 +1,7 @@
-import { serializeNode } from './document.js';
-import { add, indent, newDocument } from './element.js';
+import { parseXml, serializeNode } from './document.js';
+import { add, attribute, children, find, indent, newDocument, require, setAttributes, setText } from './element.js';
 import { kibibytes } from './units.js';
+import { XmlError } from './xml-error.js';
 
 /** Memory for a running VM, all of it in its one NUMA cell. Sizes are bytes; see formatdomain, "Memory devices". */
 export type MemoryDevice =
@@ -11,8 +12,6 @@ export type MemoryDevice =
       /** What the guest is to take of it. */
       readonly requestedBytes: number;
       readonly blockBytes: number;
-      /** Names the device that is changed. */
-      readonly alias?: string;
     }
   | { readonly model: 'dimm'; readonly sizeBytes: number };
 
@@ -24,10 +23,23 @@ export function buildMemoryXml(device: MemoryDevice): string {
   if (device.model === 'virtio-mem') {
     add(target, 'block', { unit: 'KiB' }, kibibytes(device.blockBytes));
     add(target, 'requested', { unit: 'KiB' }, kibibytes(device.requestedBytes));
-    if (device.alias !== undefined) add(root, 'alias', { name: device.alias });
   }
   indent(root);
   return serializeNode(root);
+}
+
+/**
+ * A virtio-mem device of a running domain with another amount for the guest: libvirt finds it by address and alias, so all
+ * of it is said again. Throws XmlError (missing).
+ */
+export function resizeMemoryXml(domainXml: string, alias: string, requestedBytes: number): string {
+  const devices = require(parseXml(domainXml).root, 'devices');
+  const device = children(devices, 'memory').find((one) => attribute(find(one, 'alias'), 'name') === alias);
+  if (device === undefined) throw new XmlError('missing', `The domain has no memory device ${alias}.`);
+  const requested = require(device, 'target', 'requested');
+  setAttributes(requested, { unit: 'KiB' });
+  setText(requested, kibibytes(requestedBytes));
+  return serializeNode(device);
 }
 
 /** The controller that SCSI disks hang on; libvirt by itself would choose one that no cloud kernel knows. */

@@ -45,7 +45,9 @@ function bootMemory(domain: Element, total: number, plugged: readonly MemoryFact
 function cellBytes(cell: Element): number {
   const unit = attribute(cell, 'unit') ?? 'KiB';
   const memory = attribute(cell, 'memory') ?? '';
-  const factor = { b: 1, bytes: 1, KiB: 1024, k: 1024, MiB: 1024 ** 2, M: 1024 ** 2, GiB: 1024 ** 3, G: 1024 ** 3 }[unit];
+  const factor = { b: 1, bytes: 1, KiB: 1024, k: 1024, MiB: 1024 ** 2, M: 1024 ** 2, GiB: 1024 ** 3, G: 1024 ** 3 }[
+    unit
+  ];
   if (factor === undefined || !/^[0-9]{1,15}$/.test(memory))
     throw new XmlError('malformed', `A NUMA cell has no amount of memory: ${memory.slice(0, 40)} ${unit}`);
   return Number(memory) * factor;

@@ -43,7 +43,11 @@ const ROUNDS = 5;
  * The change as a whole is planned by the VM's host before anything is stored: a refusal is the answer to the request.
  * `validate_only` answers with the plan.
  */
-export async function updateVm(request: Request, call: Call, deps: UpdateDeps): Promise<ostler.v1.Operation.$Properties> {
+export async function updateVm(
+  request: Request,
+  call: Call,
+  deps: UpdateDeps,
+): Promise<ostler.v1.Operation.$Properties> {
   checkRequestId(request.requestId);
   const id = requireVm(deps.store, request.vm).id;
   // The same request again: what it asked for is there by now. The engine compares the two.
@@ -186,13 +190,31 @@ async function specFromRequest(
   const images = knownImages({ ...draft, disks: [...draft.disks, ...record.spec.disks] }, deps.store);
   const given = { images, macs: freshMacs(Math.max(1, draft.nics.length), used) };
   const changed = changedSpec(record.spec, draft, paths, given);
+  checkFirsts(record.spec, changed.spec);
   checkCeilings(changed.spec);
   const spec = parseModel(vmSpecSchema, changed.spec, 'spec');
   const contradiction = findContradiction(changed.draft, spec, given);
-  if (contradiction !== undefined) throw invalidField(`spec.${contradiction.field}`, contradiction.why);
+  const asked = paths.includes('cloud_init') || contradiction?.field.startsWith('cloud_init') !== true;
+  if (contradiction !== undefined && asked) throw invalidField(`spec.${contradiction.field}`, contradiction.why);
   if (spec.placement.host !== record.spec.placement.host) checkWish(spec.placement.host, deps.store);
   checkMacs({ name: record.name, spec }, used);
   return spec;
+}
+
+/** C-101, C-103: a VM keeps its boot disk and its first NIC; said here, where the schema would only miss something. */
+function checkFirsts(before: VmSpec, after: VmSpec): void {
+  const disk = before.disks[0]?.name ?? '';
+  if (after.disks.length === 0)
+    throw new OstlerError('WRONG_STATE', `The boot disk ${disk} cannot be removed; only data disks can.`, {
+      field: 'spec.disks',
+      remedy: 'Delete the VM instead.',
+    });
+  const nic = before.nics[0]?.name ?? '';
+  if (after.nics.length === 0)
+    throw new OstlerError('WRONG_STATE', `The first NIC ${nic} cannot be removed; only secondary ones can.`, {
+      field: 'spec.nics',
+      remedy: 'Add or remove a secondary NIC.',
+    });
 }
 
 /** C-059, C-109: more than the ceiling is a matter of the VM, not of the request's form. */

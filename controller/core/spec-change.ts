@@ -43,8 +43,12 @@ export function changedSpec(
   given: Given,
 ): { readonly spec: VmSpec; readonly draft: VmDraft } {
   const named = new Set<SpecPath>(paths);
-  const disks = named.has('disks') ? draft.disks.map((disk) => ({ ...disk, ...kept(current.disks, disk), ...said(disk) })) : current.disks;
-  const nics = named.has('nics') ? draft.nics.map((nic) => ({ ...nic, ...kept(current.nics, nic), ...said(nic) })) : current.nics;
+  const disks = named.has('disks')
+    ? draft.disks.map((disk) => ({ ...disk, ...kept(current.disks, disk), ...said(disk) }))
+    : current.disks;
+  const nics = named.has('nics')
+    ? draft.nics.map((nic) => ({ ...nic, ...kept(current.nics, nic), ...said(nic) }))
+    : current.nics;
   const cloudInit = named.has('cloud_init') ? keepHash(current, draft) : current.cloudInit;
   const merged: VmDraft = {
     cpu: changedCpu(current.cpu, draft.cpu, named),
@@ -70,7 +74,10 @@ export function changedSpec(
 }
 
 /** A device of the same name keeps what is not said anew; the medium of a CD-ROM is always said. */
-function kept<D extends { readonly name: string }>(devices: readonly D[], draft: { readonly name: string }): Partial<D> {
+function kept<D extends { readonly name: string }>(
+  devices: readonly D[],
+  draft: { readonly name: string },
+): Partial<D> {
   const old = devices.find((one) => one.name === draft.name);
   if (old === undefined) return {};
   const optional = new Set(['limits', 'vlan']);

@@ -145,6 +145,15 @@ void t.test('a guest that does not let go', async (t) => {
   t.equal((await rig.facts(true)).disks.length, 4, 'also in the definition');
 });
 
+void t.test('memory grows twice in one device', async (t) => {
+  const rig = await startApplyRig(BEFORE);
+  const to = (sizeBytes: number) => change((spec) => ({ ...spec, memory: { ...spec.memory, sizeBytes } }));
+  await rig.run(to(256 * MIB));
+  await rig.run({ ...to(384 * MIB), previous: to(256 * MIB).record }); // C-109
+  t.match((await rig.facts()).memory, [{ sizeBytes: 384 * MIB, requestedBytes: 256 * MIB }]);
+  t.equal((await rig.facts()).memory.length, 1);
+});
+
 void t.test('a guest that leaves its vCPUs offline is told of', async (t) => {
   const rig = await startApplyRig(BEFORE);
   const { manners } = rig.world.controls;

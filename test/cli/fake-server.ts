@@ -260,6 +260,8 @@ function operationHandlers(fake: Fake): Handlers<(typeof operationService)['meth
       ...operation,
       state: states[end],
       percent: 100,
+      // As the controller does: at the end it tells what came of it, not what was done last.
+      detail: '',
       endTime: toWireTime(NOW),
       error: end === 'fail' && error !== undefined ? toErrorDetail(error.toInfo()) : null,
     };

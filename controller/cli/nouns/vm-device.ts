@@ -47,7 +47,9 @@ function replaceDisk(spec: Spec, name: string, make: (disk: Disk) => Disk): Disk
 
 function noDevice(what: string, name: string, there: readonly { readonly name?: string | null }[]): OstlerError {
   const names = there.map((one) => one.name ?? '').join(', ');
-  return new OstlerError('NOT_FOUND', `The VM has no ${what} ${JSON.stringify(name)}.`, { remedy: `It has: ${names}.` });
+  return new OstlerError('NOT_FOUND', `The VM has no ${what} ${JSON.stringify(name)}.`, {
+    remedy: `It has: ${names}.`,
+  });
 }
 
 export function addVmDisk(parent: Command, shell: Shell): void {
@@ -57,14 +59,18 @@ export function addVmDisk(parent: Command, shell: Shell): void {
     .description('add a data disk; a running VM sees it at once')
     .argument(...NAME)
     .argument('<keys>', 'name=,size=,bus=virtio|scsi,pool=,image=,clone=,volume= (a volume that is there)')
-    .addHelpText('after', examples('ostler vm disk add web1 name=data1,size=20GiB', 'ostler vm disk add web1 volume=old.qcow2'))
+    .addHelpText(
+      'after',
+      examples('ostler vm disk add web1 name=data1,size=20GiB', 'ostler vm disk add web1 volume=old.qcow2'),
+    )
     .action(
       // C-102, C-114
       shell.verb((context: Context, vm: string, keys: string) =>
         change(context, vm, 'has the disk', (spec) => {
           const disks = spec.disks ?? [];
           const added = diskOf(keys, freeNumber('data', disks), 'keys');
-          if (disks.some((one) => one.name === added.name)) throw invalidField('keys', `${added.name} is there already`);
+          if (disks.some((one) => one.name === added.name))
+            throw invalidField('keys', `${added.name} is there already`);
           return { values: { disks: [...disks, added] }, path: 'spec.disks' };
         }),
       ),
@@ -75,7 +81,10 @@ export function addVmDisk(parent: Command, shell: Shell): void {
     .argument(...NAME)
     .argument('<disk>', 'name of the disk')
     .option('--delete', 'remove its volume and what is on it')
-    .addHelpText('after', examples('ostler vm disk remove web1 data1', 'ostler vm disk remove web1 data1 --delete --yes'))
+    .addHelpText(
+      'after',
+      examples('ostler vm disk remove web1 data1', 'ostler vm disk remove web1 data1 --delete --yes'),
+    )
     .action(
       // C-115, C-116
       shell.verb(async (context: Context, vm: string, name: string, flags: { readonly delete?: boolean }) => {
@@ -111,7 +120,10 @@ export function addVmDisk(parent: Command, shell: Shell): void {
     .argument(...NAME)
     .argument('<disk>', 'name of the disk')
     .argument('<keys>', 'read-iops=,write-iops=,read=,write= (bytes such as 50MiB), or none')
-    .addHelpText('after', examples('ostler vm disk limit web1 data1 write-iops=500,write=50MiB', 'ostler vm disk limit web1 data1 none'))
+    .addHelpText(
+      'after',
+      examples('ostler vm disk limit web1 data1 write-iops=500,write=50MiB', 'ostler vm disk limit web1 data1 none'),
+    )
     .action(
       shell.verb((context: Context, vm: string, name: string, keys: string) =>
         change(context, vm, `has new limits on ${name}`, (spec) => ({
@@ -156,7 +168,11 @@ export function addVmNic(parent: Command, shell: Shell): void {
       shell.verb((context: Context, vm: string, keys: string | undefined) =>
         change(context, vm, 'has the NIC', (spec) => {
           const nics = spec.nics ?? [];
-          const added: Nic = nicOf(keys ?? `name=nic${freeNumber('nic', nics) + 1}`, freeNumber('nic', nics) + 1, 'keys');
+          const added: Nic = nicOf(
+            keys ?? `name=nic${freeNumber('nic', nics) + 1}`,
+            freeNumber('nic', nics) + 1,
+            'keys',
+          );
           if (nics.some((one) => one.name === added.name)) throw invalidField('keys', `${added.name} is there already`);
           return { values: { nics: [...nics, added] }, path: 'spec.nics' };
         }),
@@ -211,7 +227,8 @@ export function addVmCdrom(parent: Command, shell: Shell): void {
 
 function setMedium(spec: Spec, drive: string | undefined, image: string): { values: Spec; path: string } {
   const drives = (spec.disks ?? []).filter((disk) => disk.device === v1.DiskDevice.CDROM);
-  if (drives.length === 0) throw new OstlerError('NOT_FOUND', 'The VM has no CD-ROM drive.', { remedy: 'Add one while it is stopped.' });
+  if (drives.length === 0)
+    throw new OstlerError('NOT_FOUND', 'The VM has no CD-ROM drive.', { remedy: 'Add one while it is stopped.' });
   if (drive === undefined && drives.length > 1)
     throw usageError('The VM has several CD-ROM drives.', `Name one: --drive ${drives[0]?.name ?? ''}`, '--drive');
   const name = drive ?? drives[0]?.name ?? '';

@@ -36,7 +36,9 @@ interface SetFlags {
 export function addVmSet(parent: Command, shell: Shell): void {
   parent
     .command('set')
-    .description('change a VM: names and labels, vCPUs and memory (at once while it runs), or what is for its next start')
+    .description(
+      'change a VM: names and labels, vCPUs and memory (at once while it runs), or what is for its next start',
+    )
     .argument('<name>', 'name, id or UUID')
     .option('--name <name>', "the guest's host name")
     .option('--display-name <text>', 'name for people, in any script')
