@@ -9,7 +9,7 @@ import { imageRefs } from '../core/operations/machine.js';
 import { withChanges } from '../core/operations/vm-update.js';
 import { sizeText } from '../core/sizes.js';
 import { changedSpec, SPEC_PATHS, specPathsOf, type SpecPath } from '../core/spec-change.js';
-import { findContradiction, type VmDraft } from '../core/vm-defaults.js';
+import { findContradiction, type Given, type VmDraft } from '../core/vm-defaults.js';
 import type { ClusterView } from '../core/view.js';
 import type { Agents, Operations, RecordPlan } from '../engine/env.js';
 import { etagOf, type Stored } from '../store/store.js';
@@ -193,12 +193,24 @@ async function specFromRequest(
   checkFirsts(record.spec, changed.spec);
   checkCeilings(changed.spec);
   const spec = parseModel(vmSpecSchema, changed.spec, 'spec');
-  const contradiction = findContradiction(changed.draft, spec, given);
-  const asked = paths.includes('cloud_init') || contradiction?.field.startsWith('cloud_init') !== true;
-  if (contradiction !== undefined && asked) throw invalidField(`spec.${contradiction.field}`, contradiction.why);
+  checkContradiction(changed.draft, spec, { given, paths, before: record.spec });
   if (spec.placement.host !== record.spec.placement.host) checkWish(spec.placement.host, deps.store);
   checkMacs({ name: record.name, spec }, used);
   return spec;
+}
+
+/** What was there before is not judged anew; a disk that shrinks is the agent's to refuse, as one that only grows. */
+function checkContradiction(
+  draft: VmDraft,
+  spec: VmSpec,
+  about: { readonly given: Given; readonly paths: readonly SpecPath[]; readonly before: VmSpec },
+): void {
+  const found = findContradiction(draft, spec, about.given);
+  if (found === undefined) return;
+  if (found.field.startsWith('cloud_init') && !about.paths.includes('cloud_init')) return;
+  const index = Number(/^disks\[(\d+)\]\.size_bytes$/.exec(found.field)?.[1] ?? 'NaN');
+  if (about.before.disks.some((disk) => disk.name === spec.disks[index]?.name)) return;
+  throw invalidField(`spec.${found.field}`, found.why);
 }
 
 /** C-101, C-103: a VM keeps its boot disk and its first NIC; said here, where the schema would only miss something. */
