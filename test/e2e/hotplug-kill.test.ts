@@ -2,7 +2,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { NAME, startHotplugRig } from './hotplug-rig.js';
-import { gateOf, supervise } from './kill-rig.js';
+import { supervise } from './kill-rig.js';
 
 /**
  * kill -9 of the agent in the middle of changes of a running guest: the next agent ends what was begun, the guest has what
@@ -14,6 +14,8 @@ const rig = await startHotplugRig(['--max-memory', '1GiB']);
 t.teardown(() => rig.down());
 const { cluster, vmId } = rig;
 const agent = cluster.agent('h1');
+/** Points count only while it is there. */
+const gate = join(cluster.directory, 'hotplug.gate');
 
 interface Change {
   readonly argv: readonly string[];
@@ -63,11 +65,11 @@ async function trace(change: Change): Promise<string[]> {
   const file = join(cluster.directory, 'hotplug.trace');
   await rm(file, { force: true });
   await agent.stop();
-  await agent.start({ OSTLER_FAULT_TRACE: file, OSTLER_FAULT_GATE: gateOf(cluster) });
+  await agent.start({ OSTLER_FAULT_TRACE: file, OSTLER_FAULT_GATE: gate });
   await cluster.online('h1');
-  await writeFile(gateOf(cluster), '');
+  await writeFile(gate, '');
   await rig.ok(change.argv);
-  await rm(gateOf(cluster));
+  await rm(gate);
   return (await readFile(file, 'utf8')).split('\n').filter((line) => line.startsWith('hotplug.'));
 }
 
@@ -92,20 +94,20 @@ void t.test('killed in the middle of changes', async (t) => {
       await agent.stop();
       let armed = true;
       const supervised = supervise(agent, () => {
-        const fault = armed ? { OSTLER_FAULT_KILL: `${point}#${hit}`, OSTLER_FAULT_GATE: gateOf(cluster) } : {};
+        const fault = armed ? { OSTLER_FAULT_KILL: `${point}#${hit}`, OSTLER_FAULT_GATE: gate } : {};
         armed = false;
         return fault;
       });
       await cluster.online('h1');
-      await writeFile(gateOf(cluster), '');
+      await writeFile(gate, '');
       const result = await cluster.ostler(change.argv);
-      await rm(gateOf(cluster));
+      await rm(gate);
       await cluster.online('h1');
       const where = `${change.argv.slice(1, 3).join(' ')} killed at ${point}#${hit}`;
       t.equal(result.code, 0, `${where}: ${result.stderr.split('\n').at(-2) ?? ''}`);
       t.same(await wrong(change), [], where);
-      t.equal(supervised.kills(), 1, `${where}: was hit`);
-      kills += supervised.kills();
+      t.equal(supervised.kills, 1, `${where}: was hit`);
+      kills += supervised.kills;
       await supervised.stop();
       await agent.start();
       await cluster.online('h1');
