@@ -111,7 +111,7 @@ export function refusalError(refusals: readonly Refusal[]): Error {
   const [first] = refusals;
   if (first === undefined) return new OstlerError('INTERNAL', 'The plan was refused without a reason.');
   const others = refusals.slice(1).map((refusal, index) => [`also.${index + 1}`, refusal.message] as const);
-  return new OstlerError(first.code as 'NOT_FOUND', first.message, {
+  return new OstlerError(first.code, first.message, {
     field: first.field,
     remedy: first.remedy,
     metadata: Object.fromEntries(others),

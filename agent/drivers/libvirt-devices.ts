@@ -45,7 +45,7 @@ export function deviceCalls(client: Client): DevicePart {
     },
     async blockCapacity(uuid, dev) {
       const args = { dom: domainOf(uuid), path: dev };
-      return Number((await named('tell the size of a disk', client.call('domainGetBlockInfo', args))).capacity);
+      return (await named('tell the size of a disk', client.call('domainGetBlockInfo', args))).capacity;
     },
     async resizeBlock(uuid, dev, bytes) {
       const args = { dom: domainOf(uuid), disk: dev, size: bytes, flags: BLOCK_RESIZE.BYTES };

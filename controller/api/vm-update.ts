@@ -72,14 +72,15 @@ async function updateOnce(
   const changes = await changesFromRequest(request, vm, deps);
   const args = { kind: 'vm.update', changes } as const;
   if (changes.spec === undefined) return answer(await submit('UpdateVm', request, vm.id, args, call, deps), deps);
-  const pinned = { ...request, etag: request.etag === '' ? etagOf(vm) : request.etag };
+  const etag = request.etag === '' ? etagOf(vm) : request.etag;
   // First whatever the controller has against it: state, names, room.
-  const dry = await submit('UpdateVm', { ...pinned, validateOnly: true }, vm.id, args, call, deps);
+  const question = { requestId: request.requestId, validateOnly: true, etag };
+  const dry = await submit('UpdateVm', question, vm.id, args, call, deps);
   const plan = await planOf(vm.value, changes, call, deps);
   refuse(plan.refusals);
   const sentences = plan.changes.map((change) => change.sentence ?? '');
   if (request.validateOnly) return answer({ ...dry, plan: sentences }, deps);
-  const result = await submit('UpdateVm', request, vm.id, args, call, deps, pinned.etag);
+  const result = await submit('UpdateVm', request, vm.id, args, call, deps, etag);
   return answer({ ...result, plan: sentences }, deps);
 }
 

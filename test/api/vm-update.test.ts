@@ -81,7 +81,7 @@ void t.test('the host must have room for what the VM becomes', async (t) => {
   });
   const operation = await update('plain', { memory: { sizeBytes: 600 * MIB } }, ['spec.memory.size_bytes']);
   t.equal((await rig.finished(operation)).state, OperationState.SUCCEEDED);
-  const host = rig.deps.view().host((await rig.deps.store.get('vm', operation.target))?.value.hostId ?? '');
+  const host = rig.deps.view().host(rig.deps.store.get('vm', operation.target)?.value.hostId ?? '');
   t.equal(host?.allocated.memoryBytes, 600 * MIB, 'what it has become is counted');
 });
 

@@ -3,7 +3,7 @@ import { changedSpec, specPathsOf, type SpecPath } from '../../controller/core/s
 import type { VmDraft } from '../../controller/core/vm-defaults.js';
 import { MIB, vmSpecSchema, type VmSpec } from '../../proto/model/vm.js';
 import { vmSpecDraftFromWire } from '../../proto/convert.js';
-import type { ostler } from '../../proto/gen/ostler.js';
+import { ostler } from '../../proto/gen/ostler.js';
 import { sampleRecord } from '../rig/records.js';
 
 const CURRENT: VmSpec = {
@@ -36,7 +36,7 @@ void t.test('what is not named stays', (t) => {
     ...CURRENT,
     cpu: { ...CURRENT.cpu, vcpus: 3 },
   });
-  const seconds = change({ shutdownTimeoutSeconds: 5, osType: 2 }, ['shutdown_timeout_seconds']);
+  const seconds = change({ shutdownTimeoutSeconds: 5, osType: ostler.v1.OsType.WINDOWS }, ['shutdown_timeout_seconds']);
   t.same(seconds, { ...CURRENT, shutdownTimeoutSeconds: 5 });
   t.end();
 });

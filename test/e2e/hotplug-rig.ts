@@ -72,7 +72,7 @@ async function boot(cluster: Cluster, create: readonly string[]): Promise<Hotplu
       return eventually(`the end of ${command}`, 30, async () => {
         const status = await agent({ execute: 'guest-exec-status', arguments: { pid } });
         if (status['exited'] !== true) throw new Error('it runs');
-        return Buffer.from(String(status['out-data'] ?? ''), 'base64').toString();
+        return Buffer.from(typeof status['out-data'] === 'string' ? status['out-data'] : '', 'base64').toString();
       });
     },
     down: () => cluster.down(),
