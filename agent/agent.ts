@@ -91,7 +91,10 @@ export async function createAgent(config: AgentConfig, deps: AgentDeps, ending: 
     ...{ journal, outbox, runner, clock, log, random: deps.random },
     query: {
       ...{ hypervisor, observer, consoles, log },
-      planChange: (change) => planChange(change, { hypervisor, host, pools, defaultBridge: config.defaultBridge }),
+      planChange: (change) => {
+        const { defaultBridge } = config;
+        return planChange(change, { hypervisor, host, pools, layout, accelerator, defaultBridge });
+      },
     },
     identity: () => readIdentity(layout.identityFile),
     hello: async () => ({

@@ -119,6 +119,8 @@ export interface Hypervisor {
   detachDevice(uuid: string, alias: string): Promise<void>;
   /** A device as it is to be, found by what identifies it (target, alias). */
   updateDevice(uuid: string, deviceXml: string): Promise<void>;
+  /** All the memory that the guest says it has; undefined without a balloon driver that tells. Some seconds old. */
+  guestMemoryBytes(uuid: string): Promise<number | undefined>;
   /** Size that the guest sees of a disk of a running domain, by its target. */
   blockCapacity(uuid: string, dev: string): Promise<number>;
   resizeBlock(uuid: string, dev: string, bytes: number): Promise<void>;

@@ -3,7 +3,7 @@ import type { Command, CommandContext, Facts } from '../command.js';
 import { describeStep, type Step, type StepKind } from '../core/domain-steps.js';
 import { metadataXml, METADATA_NAMESPACE, METADATA_PREFIX } from '../xml/metadata.js';
 import { planChange } from './change-plan.js';
-import { planVm, refusalError } from './definition.js';
+import { refusalError } from './definition.js';
 import type { DriverDeps } from './deps.js';
 import type { StepRun, StepRunners } from './hotplug.js';
 import { plugVcpus } from './hotplug-cpu.js';
@@ -39,11 +39,10 @@ const LAST: readonly StepKind[] = ['volume-release'];
  */
 export async function apply(command: Command<'apply'>, context: CommandContext, deps: DriverDeps): Promise<Facts> {
   const change = command.body;
-  const { record, images } = change;
-  const { plan, live, volumes } = await planChange(change, deps);
-  if (!plan.ok) throw refusalError(plan.refusals);
+  const { record } = change;
+  const { plan, live, vm, volumes } = await planChange(change, deps);
+  if (!plan.ok || vm === undefined) throw refusalError(plan.ok ? [] : plan.refusals);
   deps.fault('hotplug.planned');
-  const vm = await planVm(record, images, { room: false }, deps);
   const undo = new UndoStack();
   const run: StepRun = { change, volumes, vm, live, context, deps, undo, warnings: [], facts: {} };
   await noteVolumes(run);

@@ -5,7 +5,7 @@ import { planDomain } from '../core/domain-plan.js';
 import type { DomainPlan, Step } from '../core/domain-steps.js';
 import type { VolumeStep } from '../core/volume-plan.js';
 import { readFacts } from '../xml/read-facts.js';
-import { planNewVolumes } from './definition.js';
+import { planNewVolumes, planVm, type VmPlan } from './definition.js';
 import type { DriverDeps } from './deps.js';
 import { isActive, stateOf } from './domain-state.js';
 import { assertVolumesFree } from './volumes-free.js';
@@ -15,11 +15,13 @@ export interface ChangePlan {
   readonly plan: DomainPlan;
   /** Undefined: the domain is off. */
   readonly live: DomainFacts | undefined;
+  /** The VM as it will be defined; undefined when the plan is refused. */
+  readonly vm: VmPlan | undefined;
   /** Of the disks that get one, by disk name. */
   readonly volumes: ReadonlyMap<string, VolumeStep>;
 }
 
-type PlanDeps = Pick<DriverDeps, 'hypervisor' | 'host' | 'pools' | 'defaultBridge'>;
+type PlanDeps = Pick<DriverDeps, 'hypervisor' | 'host' | 'pools' | 'layout' | 'accelerator' | 'defaultBridge'>;
 
 /** The running domain as it is now; undefined while it is off. */
 export async function liveFacts(
@@ -41,11 +43,12 @@ export async function planChange(change: RecordChange, deps: PlanDeps): Promise<
   const { previous, record, images, deleteVolumes } = change;
   const { live, paused } = await liveFacts(record.uuid, deps);
   const plan = planDomain({ previous, wanted: record, live, paused, deleteVolumes });
-  if (!plan.ok) return { plan, live, volumes: new Map() };
+  if (!plan.ok) return { plan, live, vm: undefined, volumes: new Map() };
   const disks = newDisks(change, plan.steps);
   const volumes = disks.length === 0 ? [] : await planNewVolumes(record, disks, images, deps);
   await assertVolumesFree(record, volumes, deps);
-  return { plan, live, volumes: new Map(volumes.map((volume) => [volume.diskName, volume])) };
+  const vm = await planVm(record, images, { room: false }, deps);
+  return { plan, live, vm, volumes: new Map(volumes.map((volume) => [volume.diskName, volume])) };
 }
 
 /** Disks that are new to the VM, and those that a step is about although the record had them before. */

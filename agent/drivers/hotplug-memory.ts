@@ -17,6 +17,7 @@ export const growMemory: StepRunner<'memory'> = async (step, run) => {
   const { deps, change, undo } = run;
   const { uuid } = change.record;
   const { how } = step;
+  const before = await deps.hypervisor.guestMemoryBytes(uuid);
   if (how.by === 'resize') {
     const { alias, requestedBytes: before } = how.device;
     undo.push('memory', () => resize(uuid, alias, before, deps));
@@ -25,7 +26,8 @@ export const growMemory: StepRunner<'memory'> = async (step, run) => {
     await deps.hypervisor.attachDevice(uuid, buildMemoryXml(deviceOf(how)));
   }
   deps.fault('hotplug.memory-plugged');
-  await reportUntaken(how, uuid, run);
+  if (how.by === 'attach' && how.model === 'dimm') await reportOffline(how.sizeBytes, before, uuid, run);
+  else await reportUntaken(how.requestedBytes, uuid, run);
 };
 
 function deviceOf(how: Extract<MemoryWay, { by: 'attach' }>): Parameters<typeof buildMemoryXml>[0] {
@@ -42,16 +44,32 @@ async function resize(uuid: string, alias: string, bytes: number, { hypervisor }
   );
 }
 
-async function reportUntaken(how: MemoryWay, uuid: string, run: StepRun): Promise<void> {
-  if (how.by === 'attach' && how.model === 'dimm') {
-    run.warnings.push('The memory is plugged in; whether the guest has brought it online is for the guest to say.');
+/** A DIMM is all there at once; whether the guest has brought it online its balloon driver tells, every few seconds. */
+async function reportOffline(bytes: number, before: number | undefined, uuid: string, run: StepRun): Promise<void> {
+  const { deps, warnings } = run;
+  let now: number | undefined;
+  const online = async (): Promise<boolean> => {
+    now = await deps.hypervisor.guestMemoryBytes(uuid);
+    // The guest keeps a part of it for its own bookkeeping.
+    return before === undefined || now === undefined || now - before >= bytes * 0.9;
+  };
+  if (await patiently(online, TAKEN_MS, run)) {
+    if (before !== undefined && now !== undefined) return;
+    warnings.push(
+      'The memory is plugged in; whether the guest uses it is not known, as its balloon driver does not tell.',
+    );
     return;
   }
+  warnings.push('The memory is plugged in, but the guest has not brought it online.');
+}
+
+/** A virtio-mem device says itself how much of it the guest has taken. */
+async function reportUntaken(requestedBytes: number, uuid: string, run: StepRun): Promise<void> {
   let device: MemoryFacts | undefined;
   const taken = await patiently(
     async () => {
       device = (await factsNow(uuid, run.deps)).memory.find((one) => one.model === 'virtio-mem');
-      return device !== undefined && device.currentBytes >= how.requestedBytes;
+      return device !== undefined && device.currentBytes >= requestedBytes;
     },
     TAKEN_MS,
     run,
@@ -59,7 +77,7 @@ async function reportUntaken(how: MemoryWay, uuid: string, run: StepRun): Promis
   if (taken) return;
   const has = sizeOf(device?.currentBytes ?? 0);
   run.warnings.push(
-    `The memory is plugged in, but the guest has taken ${has} of ${sizeOf(how.requestedBytes)}: ` +
+    `The memory is plugged in, but the guest has taken ${has} of ${sizeOf(requestedBytes)}: ` +
       'it may have no virtio-mem driver, or is not up yet.',
   );
 }

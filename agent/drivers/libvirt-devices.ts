@@ -4,11 +4,21 @@ import { fromLibvirt } from './libvirt-errors.js';
 
 type DevicePart = Pick<
   Hypervisor,
-  'setVcpus' | 'attachDevice' | 'detachDevice' | 'updateDevice' | 'blockCapacity' | 'resizeBlock' | 'setBlockLimits'
+  | 'setVcpus'
+  | 'guestMemoryBytes'
+  | 'attachDevice'
+  | 'detachDevice'
+  | 'updateDevice'
+  | 'blockCapacity'
+  | 'resizeBlock'
+  | 'setBlockLimits'
 >;
 
 /** A guest with many CPUs or a tray that is locked takes its time; libvirt itself gives up long before this. */
 const DEVICE_MS = 60_000;
+/** VIR_DOMAIN_MEMORY_STAT_AVAILABLE: all that the guest's system can use, in KiB. */
+const MEMORY_STAT_AVAILABLE = 5;
+const MEMORY_STATS = 32;
 const SLOW = { timeoutMs: DEVICE_MS };
 
 /** What changes a running domain alone: the definition is written as a whole afterwards. */
@@ -24,6 +34,12 @@ export function deviceCalls(client: Client): DevicePart {
     async setVcpus(uuid, nvcpus) {
       const args = { dom: domainOf(uuid), nvcpus, flags: VCPU.LIVE };
       await named('plug vCPUs in', client.call('domainSetVcpusFlags', args, SLOW));
+    },
+    async guestMemoryBytes(uuid) {
+      const args = { dom: domainOf(uuid), maxStats: MEMORY_STATS };
+      const { stats } = await named('tell the guest’s memory', client.call('domainMemoryStats', args));
+      const available = stats.find((one) => one.tag === MEMORY_STAT_AVAILABLE);
+      return available === undefined ? undefined : available.value * 1024;
     },
     async attachDevice(uuid, xml) {
       const args = { dom: domainOf(uuid), xml, flags: AFFECT.LIVE };

@@ -5,11 +5,19 @@ import type { Hypervisor, HypervisorEvent } from '../hypervisor.js';
 import { parseXml, serializeNode } from '../xml/document.js';
 import { addDevice, editDomain, setVcpus, type DomainEdit } from '../xml/edit.js';
 import { add, attribute, childElements, find, removeIndented, require } from '../xml/element.js';
+import { readFacts } from '../xml/read-facts.js';
 import type { GuestManners } from './guest.js';
 
 type DevicePart = Pick<
   Hypervisor,
-  'setVcpus' | 'attachDevice' | 'detachDevice' | 'updateDevice' | 'blockCapacity' | 'resizeBlock' | 'setBlockLimits'
+  | 'setVcpus'
+  | 'guestMemoryBytes'
+  | 'attachDevice'
+  | 'detachDevice'
+  | 'updateDevice'
+  | 'blockCapacity'
+  | 'resizeBlock'
+  | 'setBlockLimits'
 >;
 
 /** A running fake domain: its XML, and the sizes of its disks that were changed, by target. */
@@ -44,6 +52,10 @@ export function deviceCalls({ clock, manners, active, tell }: Deps): DevicePart 
     async setVcpus(uuid, vcpus) {
       edit(uuid, setVcpus(vcpus));
       await Promise.resolve();
+    },
+    async guestMemoryBytes(uuid) {
+      const { bootMemoryBytes, memory } = readFacts(active(uuid).liveXml ?? '');
+      return Promise.resolve(memory.reduce((sum, one) => sum + one.currentBytes, bootMemoryBytes));
     },
     async attachDevice(uuid, xml) {
       const { root } = parseXml(xml);

@@ -190,6 +190,14 @@ void t.test('a stopped VM: volumes now, the rest in its definition', async (t) =
   );
 });
 
+void t.test('what no definition can be made of is refused by the plan', async (t) => {
+  const rig = await startApplyRig(BEFORE);
+  const tagged = change((spec) => ({ ...spec, nics: [...spec.nics, { ...nic('nic2', 3), vlan: 7 }] }));
+  await t.rejects(rig.plan(tagged), { code: 'INVALID_FIELD', field: 'spec.nics', message: /VLAN 7/ }); // V-17
+  await t.rejects(rig.run(tagged), { code: 'INVALID_FIELD' });
+  t.equal((await rig.facts()).nics.length, 2);
+});
+
 void t.test('a volume that another domain has, or that is not what it says', async (t) => {
   const rig = await startApplyRig(BEFORE);
   const add = (volume: string) => change((spec) => ({ ...spec, disks: [...spec.disks, disk('x', { volume })] }));
