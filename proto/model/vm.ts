@@ -56,7 +56,10 @@ export const deviceNameSchema = z
 /** A volume of a pool by its file name; the ending tells its format. */
 export const volumeNameSchema = z
   .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,126}\.(qcow2|raw|img)$/, 'is no name of a .qcow2, .raw or .img file in the pool');
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9._-]{0,126}\.(qcow2|raw|img)$/,
+    'is no name of a .qcow2, .raw or .img file in the pool',
+  );
 
 const rate = z
   .int()
@@ -95,10 +98,13 @@ export const diskSchema = z
     path: ['limits'],
     message: 'are for disks, not for CD-ROMs',
   })
-  .refine((disk) => disk.image !== '' || disk.device === 'cdrom' || disk.volume !== undefined || disk.sizeBytes >= MIB, {
-    path: ['sizeBytes'],
-    message: 'a blank disk needs a size of at least 1 MiB',
-  })
+  .refine(
+    (disk) => disk.image !== '' || disk.device === 'cdrom' || disk.volume !== undefined || disk.sizeBytes >= MIB,
+    {
+      path: ['sizeBytes'],
+      message: 'a blank disk needs a size of at least 1 MiB',
+    },
+  )
   .refine((disk) => disk.device !== 'cdrom' || disk.bus !== 'virtio', {
     path: ['bus'],
     message: 'a CD-ROM needs scsi or sata',

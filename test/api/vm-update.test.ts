@@ -55,7 +55,11 @@ void t.test('a refusal is the answer, with field and remedy, and nothing is stor
 
 void t.test('what the controller itself refuses', async (t) => {
   await rig.finished(await vms.createVm(blankVm('sized', { cpu: { vcpus: 1, maxVcpus: 4 } })));
-  const refusals: [ostler.v1.VmSpec.$Properties, string[], { code: string; field?: string; message?: RegExp; remedy?: RegExp }][] = [
+  const refusals: [
+    ostler.v1.VmSpec.$Properties,
+    string[],
+    { code: string; field?: string; message?: RegExp; remedy?: RegExp },
+  ][] = [
     [{ cpu: { vcpus: 5 } }, ['spec.cpu.vcpus'], { code: 'WRONG_STATE', field: 'spec.cpu.vcpus', remedy: /max_vcpus/ }], // C-059, C-109
     [{ disks: [] }, ['spec.disks'], { code: 'WRONG_STATE', message: /boot disk root/ }], // C-103
     [{ nics: [] }, ['spec.nics'], { code: 'WRONG_STATE', message: /first NIC nic0/ }], // C-101
