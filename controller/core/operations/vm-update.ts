@@ -11,7 +11,7 @@ type Step = 'write' | 'apply';
 export const vmUpdate: VmMachine<'vm.update', Step> = {
   steps: {
     write: { does: "Write the record into the domain's metadata", from: 10 },
-    apply: { does: 'Change disks, domain and definition', from: 5 },
+    apply: { does: 'Change disks, domain and definition', from: 10 },
   },
 
   begin: ({ args, vm, view }) => {
