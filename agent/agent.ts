@@ -5,6 +5,7 @@ import type { Log } from '../proto/kit/log.js';
 import { runLoop } from '../proto/kit/loop.js';
 import type { AgentConfig } from './config.js';
 import { createAccelerator } from './drivers/accelerator.js';
+import { planChange } from './drivers/change-plan.js';
 import { createConsoles } from './drivers/console.js';
 import { createFacts } from './drivers/facts.js';
 import { createImages } from './drivers/images.js';
@@ -88,7 +89,13 @@ export async function createAgent(config: AgentConfig, deps: AgentDeps, ending: 
   let metricsIntervalMs = config.metricsIntervalMs;
   const link: Link = createLink({
     ...{ journal, outbox, runner, clock, log, random: deps.random },
-    query: { hypervisor, observer, consoles, log },
+    query: {
+      ...{ hypervisor, observer, consoles, log },
+      planChange: (change) => {
+        const { defaultBridge } = config;
+        return planChange(change, { hypervisor, host, pools, layout, accelerator, defaultBridge });
+      },
+    },
     identity: () => readIdentity(layout.identityFile),
     hello: async () => ({
       ...{ instanceId, bootId, facts: await prepared.then(() => facts.current()) },

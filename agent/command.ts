@@ -18,7 +18,18 @@ export type CommandBody =
   | { readonly kind: 'reboot'; readonly force: boolean }
   | { readonly kind: 'expunge'; readonly record: VmRecord }
   | { readonly kind: 'set-record'; readonly record: VmRecord }
-  | { readonly kind: 'forget-image'; readonly image: string };
+  | { readonly kind: 'forget-image'; readonly image: string }
+  | ({ readonly kind: 'apply' } & RecordChange);
+
+/** From what the VM was asked to be until now to what it is to be. */
+export interface RecordChange {
+  readonly previous: VmRecord;
+  readonly record: VmRecord;
+  readonly images: readonly ImageRef[];
+  /** Of disks that are removed. */
+  readonly deleteVolumes: boolean;
+}
+
 export type CommandKind = CommandBody['kind'];
 export type BodyOf<K extends CommandKind> = Extract<CommandBody, { kind: K }>;
 
@@ -87,13 +98,23 @@ function parseBody(wire: ostler.v1.Command.$Properties): CommandBody {
     if (!idSchema.safeParse(image).success) throw invalidField('command.forget_image.image', 'is not an image id');
     return { kind: 'forget-image', image };
   }
+  if (wire.apply) return { kind: 'apply', ...recordChangeFromWire(wire.apply, 'command.apply') };
   throw new OstlerError('UNSUPPORTED', 'The controller sent a command that this agent does not know.', {
     remedy: 'Update ostler-agent on this host to the version of the controller.',
   });
 }
 
+/** INVALID_FIELD below `path`; both records must be of one VM. */
+export function recordChangeFromWire(wire: ostler.v1.ApplyRecord.$Properties, path: string): RecordChange {
+  const previous = vmRecordFromWire(wire.previous, `${path}.previous`);
+  const { record, images } = withImages(wire, path);
+  if (previous.id !== record.id || previous.uuid !== record.uuid)
+    throw invalidField(`${path}.previous`, 'is another VM than record');
+  return { previous, record, images, deleteVolumes: wire.deleteVolumes ?? false };
+}
+
 function withImages(
-  wire: ostler.v1.ProvisionVm.$Properties,
+  wire: Pick<ostler.v1.ProvisionVm.$Properties, 'record' | 'images'>,
   path: string,
 ): { record: VmRecord; images: readonly ImageRef[] } {
   return {

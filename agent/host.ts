@@ -49,6 +49,8 @@ export interface HostFiles {
   writeAtomic(path: string, data: Buffer | string, mode: number): Promise<void>;
   /** Streams into the file `partial`, beside `path`; `commit` makes it appear as `path`, `abort` removes it. */
   openPartial(path: string, partial: string): Promise<PartialFile>;
+  /** Within one file system. STORAGE_ERROR when `from` is not there, ALREADY_EXISTS when `to` is. */
+  rename(from: string, to: string): Promise<void>;
   /** Absent is success. */
   remove(path: string): Promise<void>;
   removeTree(path: string): Promise<void>;

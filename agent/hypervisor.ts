@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { DomainState } from '../proto/model/host.js';
+import type { DiskLimits } from '../proto/model/vm.js';
 
 /**
  * THE FIRST SEAM: what libvirt gives. Names are libvirt's minus `vir`. The real one is made from agent/libvirt
@@ -111,6 +112,19 @@ export interface Hypervisor {
   suspendDomain(uuid: string): Promise<void>;
   resumeDomain(uuid: string): Promise<void>;
   destroyDomain(uuid: string, options?: { graceful?: boolean }): Promise<void>;
+  /** Of a running domain. WRONG_STATE when it is off. */
+  setVcpus(uuid: string, vcpus: number): Promise<void>;
+  attachDevice(uuid: string, deviceXml: string): Promise<void>;
+  /** Asks the guest to let the device go; `device-removed` tells when it has. Asked once already is success. */
+  detachDevice(uuid: string, alias: string): Promise<void>;
+  /** A device as it is to be, found by what identifies it (target, alias). */
+  updateDevice(uuid: string, deviceXml: string): Promise<void>;
+  /** All the memory that the guest says it has; undefined without a balloon driver that tells. Some seconds old. */
+  guestMemoryBytes(uuid: string): Promise<number | undefined>;
+  /** Size that the guest sees of a disk of a running domain, by its target. */
+  blockCapacity(uuid: string, dev: string): Promise<number>;
+  resizeBlock(uuid: string, dev: string, bytes: number): Promise<void>;
+  setBlockLimits(uuid: string, dev: string, limits: DiskLimits): Promise<void>;
   /** With NVRAM, managed save, snapshot and checkpoint metadata: nothing of it stays. */
   undefineDomain(uuid: string): Promise<void>;
   /** The content of one metadata element by its namespace; undefined when there is none. */

@@ -8,7 +8,7 @@ export const vmService = defineService('ostler.v1.VmService', {
   listVms: unary(v1.ListVmsRequest, v1.ListVmsResponse),
   getVm: unary(v1.GetVmRequest, v1.Vm),
   createVm: unary(v1.CreateVmRequest, v1.Operation),
-  updateVm: unary(v1.UpdateVmRequest, v1.Vm),
+  updateVm: unary(v1.UpdateVmRequest, v1.Operation),
   deleteVm: unary(v1.DeleteVmRequest, v1.Operation),
   undeleteVm: unary(v1.UndeleteVmRequest, v1.Vm),
   startVm: unary(v1.StartVmRequest, v1.Operation),

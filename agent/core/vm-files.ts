@@ -10,6 +10,11 @@ export function diskFileName(vmId: string, diskName: string): string {
   return `ostler-${vmId}-${diskName}.qcow2`;
 }
 
+/** Of a volume whose disk was removed from its VM: nobody's, until it is given to a disk again. */
+export function releasedFileName(vmId: string, diskName: string, number: number): string {
+  return `ostler-volume-${vmId}-${diskName}${number === 1 ? '' : `-${number}`}.qcow2`;
+}
+
 export function seedFileName(vmId: string): string {
   return `ostler-${vmId}-seed.iso`;
 }

@@ -1,8 +1,8 @@
 import type { PoolFacts } from '../../proto/model/host.js';
 import type { ImageRef } from '../../proto/model/image.js';
 import type { Disk, VmRecord } from '../../proto/model/vm.js';
-import type { Refusal } from './refusal.js';
-import { diskFileName, imageFileName } from './vm-files.js';
+import { refuse, type Refusal } from './refusal.js';
+import { diskFileName, imageFileName, parseFileName } from './vm-files.js';
 
 /** Pools whose volumes are files in a directory of the host. */
 const DIRECTORY_POOLS: readonly string[] = ['dir', 'fs', 'netfs'];
@@ -30,11 +30,12 @@ export interface ImageStep {
 
 /**
  * overlay: qcow2 on top of the image in the same pool · full: a copy of the image, then grown · blank: empty qcow2 ·
- * iso: the image itself, read-only; nothing is made, and nothing goes when the VM goes.
+ * iso: the image itself, read-only; nothing is made, and nothing goes when the VM goes · existing: a volume that was there
+ * before the disk, and stays when it goes.
  */
 export interface VolumeStep {
   readonly diskName: string;
-  readonly kind: 'overlay' | 'full' | 'blank' | 'iso';
+  readonly kind: 'overlay' | 'full' | 'blank' | 'iso' | 'existing';
   readonly pool: string;
   readonly path: string;
   readonly format: 'qcow2' | 'raw';
@@ -80,6 +81,7 @@ export function planVolumes(record: VmRecord, facts: PlanFacts): VolumePlan {
 function bytesToWrite(volume: VolumeStep, image: ImageRef | undefined): number {
   switch (volume.kind) {
     case 'iso':
+    case 'existing':
       return 0;
     case 'full':
       return image?.fileBytes ?? 0;
@@ -104,10 +106,6 @@ function roomRefusals(needed: ReadonlyMap<string, number>, facts: PlanFacts): Re
   });
 }
 
-function refuse(code: Refusal['code'], field: string, message: string, remedy: string): Refusal {
-  return { code, field, message, remedy };
-}
-
 /** The image's file in the same pool as the disk, so that whoever sees the disk sees what it stands on. */
 function imageStep(image: ImageRef, pool: PoolFacts, facts: PlanFacts): ImageStep {
   const name = imageFileName(image.id, image.format);
@@ -128,6 +126,7 @@ function planDisk(vmId: string, disk: Disk, index: number, facts: PlanFacts): Di
   const at = `spec.disks[${index}]`;
   const pool = choosePool(disk, at, facts);
   if ('refusal' in pool) return pool;
+  if (disk.volume !== undefined) return planExisting(vmId, disk, disk.volume, { at, pool });
   if (disk.image === '') return { pool, ...(disk.device === 'disk' ? { volume: blank(vmId, disk, pool) } : {}) };
   const image = facts.images.get(disk.image);
   if (image === undefined) {
@@ -162,6 +161,18 @@ function choosePool(disk: Disk, at: string, facts: PlanFacts): PoolFacts | { rea
 function blank(vmId: string, disk: Disk, pool: PoolFacts): VolumeStep {
   const path = join(pool.path, diskFileName(vmId, disk.name));
   return { ...named(disk, pool), kind: 'blank', path, format: 'qcow2', backing: undefined, sizeBytes: disk.sizeBytes };
+}
+
+/** A file that Ostler made for a VM or an image is never another VM's disk. */
+function planExisting(vmId: string, disk: Disk, volume: string, where: { at: string; pool: PoolFacts }): DiskPlan {
+  const { at, pool } = where;
+  if (parseFileName(volume) !== undefined) {
+    const message = `${volume} is the file of ${volume.includes(vmId) ? 'this' : 'another'} VM, or of an image.`;
+    return { refusal: refuse('IN_USE', `${at}.volume`, message, 'Name a volume that no VM has.') };
+  }
+  const format = volume.endsWith('.qcow2') ? 'qcow2' : 'raw';
+  const step = { ...named(disk, pool), kind: 'existing', format, path: join(pool.path, volume) } as const;
+  return { pool, volume: { ...step, backing: undefined, sizeBytes: disk.sizeBytes } };
 }
 
 function named(disk: Disk, pool: PoolFacts): { readonly diskName: string; readonly pool: string } {

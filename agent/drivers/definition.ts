@@ -1,6 +1,7 @@
 import { OstlerError } from '../../proto/kit/errors.js';
 import type { ImageRef } from '../../proto/model/image.js';
 import type { VmRecord } from '../../proto/model/vm.js';
+import type { Refusal } from '../core/refusal.js';
 import { diskFileName, seedFileName } from '../core/vm-files.js';
 import { planVolumes, type ImageStep, type VolumeStep } from '../core/volume-plan.js';
 import { seedIso } from '../seed/seed.js';
@@ -62,6 +63,27 @@ export async function planVm(
   return { images: imageSteps, volumes, seedPath, directory, xml, pools: used.map((pool) => pool.name) };
 }
 
+/** What would be made for disks that the VM does not have yet; throws the first reason why that cannot be. */
+export async function planNewVolumes(
+  record: VmRecord,
+  disks: VmRecord['spec']['disks'],
+  images: readonly ImageRef[],
+  deps: Pick<DriverDeps, 'pools' | 'host'>,
+): Promise<readonly VolumeStep[]> {
+  const pools = await deps.pools.list({ fresh: true });
+  const plan = planVolumes(
+    { ...record, spec: { ...record.spec, disks: [...disks] } },
+    {
+      pools,
+      defaultPool: deps.pools.defaultPool,
+      images: new Map(images.map((image) => [image.id, image])),
+      listings: await listAll(pools, deps),
+    },
+  );
+  if (!plan.ok) throw refusalError(plan.refusals);
+  return plan.volumes;
+}
+
 /** The seed's bytes: the same record always gives the same. */
 export function seedOf(record: VmRecord): Buffer {
   return asOstlerError(() => seedIso(record, SEED_GENERATION));
@@ -75,18 +97,21 @@ function seedPathOf(record: VmRecord, pools: readonly Pool[], defaultPool: strin
   return `${directory}/${seedFileName(record.id)}`;
 }
 
-async function listAll(pools: readonly Pool[], deps: PlanDeps): Promise<Map<string, readonly string[]>> {
+async function listAll(
+  pools: readonly Pool[],
+  deps: Pick<DriverDeps, 'host'>,
+): Promise<Map<string, readonly string[]>> {
   const usable = pools.filter((pool) => pool.active && pool.path.startsWith('/'));
   return new Map(
     await Promise.all(usable.map(async (pool) => [pool.name, await deps.host.files.list(pool.path)] as const)),
   );
 }
 
-function refusalError(refusals: readonly { code: string; field: string; message: string; remedy: string }[]): Error {
+export function refusalError(refusals: readonly Refusal[]): Error {
   const [first] = refusals;
   if (first === undefined) return new OstlerError('INTERNAL', 'The plan was refused without a reason.');
   const others = refusals.slice(1).map((refusal, index) => [`also.${index + 1}`, refusal.message] as const);
-  return new OstlerError(first.code as 'NOT_FOUND', first.message, {
+  return new OstlerError(first.code, first.message, {
     field: first.field,
     remedy: first.remedy,
     metadata: Object.fromEntries(others),

@@ -17,6 +17,7 @@ import {
   UNDEFINE,
   type Client,
 } from '../libvirt/index.js';
+import { deviceCalls } from './libvirt-devices.js';
 import { fromLibvirt } from './libvirt-errors.js';
 import { libvirtEvents } from './libvirt-events.js';
 import { ensureDirPool, listPools } from './libvirt-pools.js';
@@ -69,6 +70,7 @@ export function createLibvirtHypervisor(options: LibvirtOptions): Hypervisor {
     },
     ...hostCalls(client),
     ...domainCalls(client),
+    ...deviceCalls(client),
     ...guestCalls(client),
     ...poolCalls(client),
     events: (signal) => libvirtEvents(client, signal),

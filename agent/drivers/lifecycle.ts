@@ -3,6 +3,7 @@ import type { ImageFormat } from '../../proto/model/image.js';
 import type { Command, Executors, Facts } from '../command.js';
 import { imageFileName } from '../core/vm-files.js';
 import { metadataXml, METADATA_NAMESPACE, METADATA_PREFIX } from '../xml/metadata.js';
+import { apply } from './apply.js';
 import type { DriverDeps } from './deps.js';
 import { isActive, stateOf } from './domain-state.js';
 import { expunge } from './expunge.js';
@@ -19,6 +20,7 @@ export function createExecutors(deps: DriverDeps): Executors {
     shutdown: (command, context) => shutdown(command, context, deps),
     reboot: (command, context) => reboot(command, context, deps),
     expunge: (command, context) => expunge(command, context, deps),
+    apply: (command, context) => apply(command, context, deps),
     'set-record': (command) => setRecord(command, deps),
     'forget-image': (command) => forgetImage(command.body.image, deps),
   };

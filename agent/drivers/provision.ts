@@ -6,6 +6,7 @@ import type { VolumeStep } from '../core/volume-plan.js';
 import { planVm, seedOf, type VmPlan } from './definition.js';
 import type { DriverDeps } from './deps.js';
 import { isActive, stateOf, unless } from './domain-state.js';
+import { assertVolumesFree } from './volumes-free.js';
 
 /** Of the whole; the rest is disks, seed and definition. */
 const IMAGES_PERCENT = 70;
@@ -21,6 +22,7 @@ export async function provision(
   if (isActive(state))
     throw new OstlerError('WRONG_STATE', `${record.id} runs on this host already.`, { metadata: { state } });
   const plan = await planVm(record, images, { room: true }, deps);
+  await assertVolumesFree(record, plan.volumes, deps);
   const made = await noteWhatIsMade(plan, record.uuid, state === 'gone', context, deps);
   deps.fault('provision.noted');
   const undo = undoOf(made, record.uuid, deps);
@@ -60,7 +62,7 @@ async function noteWhatIsMade(
 ): Promise<readonly Made[]> {
   const [note] = context.notes;
   if (note !== undefined) return JSON.parse(note) as Made[];
-  const files = plan.volumes.filter((volume) => volume.kind !== 'iso').map((volume) => volume.path);
+  const files = plan.volumes.filter(isMade).map((volume) => volume.path);
   const candidates: Made[] = [
     ...[...files, ...(plan.seedPath === undefined ? [] : [plan.seedPath])].map(
       (path) => ({ kind: 'file', path }) as const,
@@ -111,15 +113,20 @@ async function fetchImages(
 async function makeDisks(plan: VmPlan, context: CommandContext, deps: DriverDeps): Promise<void> {
   for (const volume of plan.volumes) {
     context.signal.throwIfAborted();
-    if (volume.kind === 'iso') continue;
+    if (!isMade(volume)) continue;
     context.progress(IMAGES_PERCENT, `making disk ${volume.diskName}`);
     await makeDisk(volume, context, deps);
     deps.fault('provision.disk-created');
   }
 }
 
+/** An ISO is the image itself, and an existing volume was there before. */
+export function isMade(volume: VolumeStep): boolean {
+  return volume.kind !== 'iso' && volume.kind !== 'existing';
+}
+
 /** A file under its own name is whole: an interrupted attempt left it under another one. */
-async function makeDisk(volume: VolumeStep, context: CommandContext, deps: DriverDeps): Promise<void> {
+export async function makeDisk(volume: VolumeStep, context: CommandContext, deps: DriverDeps): Promise<void> {
   const { qemuImg, files } = deps.host;
   const { path, sizeBytes, backing } = volume;
   const there = await files.exists(path);

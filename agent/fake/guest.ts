@@ -44,4 +44,8 @@ export interface GuestManners {
   shutdownMs: number;
   /** Between power-on and the guest agent's first word; negative: it has none. */
   agentMs: number;
+  /** Between being asked for a device and letting it go; negative: never. */
+  releaseMs: number;
+  /** vCPUs that it leaves offline. */
+  offlineVcpus: number;
 }

@@ -62,6 +62,12 @@ function fakeFiles(files: FakeFiles, capacityBytes: number): HostFiles {
     },
     writeAtomic: (path, data) => Promise.resolve(void files.set(path, Buffer.from(data))),
     openPartial: (path, partial) => Promise.resolve(fakePartial(files, path, partial)),
+    async rename(from, to) {
+      if (files.has(to)) throw new OstlerError('ALREADY_EXISTS', `${to} is there already`);
+      files.set(to, required(files, from));
+      files.delete(from);
+      await Promise.resolve();
+    },
     remove: (path) => Promise.resolve(void files.delete(path)),
     removeTree(path) {
       for (const one of files.keys()) if (one === path || one.startsWith(`${path}/`)) files.delete(one);

@@ -8,6 +8,7 @@ import { parseXml, serializeNode } from '../xml/document.js';
 import { editDomain, removeRecord, setRecord } from '../xml/edit.js';
 import { METADATA_NAMESPACE, metadataElements, parseRecord, readMetadataXml } from '../xml/metadata.js';
 import { readDomain } from '../xml/read-domain.js';
+import { deviceCalls, guestVcpus, withAliases } from './devices.js';
 import { createFakeConsole, type FakeConsole, type GuestManners } from './guest.js';
 import { withFaults, type FaultControls } from './faults.js';
 
@@ -19,6 +20,7 @@ interface FakeDomain {
   liveXml: string | undefined;
   state: DomainState;
   reason: string;
+  readonly capacities: Map<string, number>;
   startedMs: number;
   agentConnected: boolean;
   console: FakeConsole;
@@ -62,12 +64,23 @@ export function createFakeHypervisor(options: {
     domains: new Map(),
     pools: new Map(),
     feeds: new Set(),
-    manners: { ignoresShutdown: false, shutdownMs: 20, agentMs: 20 },
+    manners: { ignoresShutdown: false, shutdownMs: 20, agentMs: 20, releaseMs: 20, offlineVcpus: 0 },
     onSerial: options.onSerial ?? (() => undefined),
     connected: true,
     reason: '',
   };
-  const plain: Hypervisor = { ...stateCalls(world), ...domainCalls(world), ...powerCalls(world), ...poolCalls(world) };
+  const plain: Hypervisor = {
+    ...stateCalls(world),
+    ...domainCalls(world),
+    ...powerCalls(world),
+    ...poolCalls(world),
+    ...deviceCalls({
+      clock: options.clock,
+      manners: world.manners,
+      active: (uuid) => activeOf(world, uuid),
+      tell: (event) => tell(world, event),
+    }),
+  };
   Object.defineProperties(plain, {
     connected: { get: () => world.connected },
     disconnectReason: { get: () => world.reason },
@@ -114,6 +127,12 @@ function lifecycle(world: World, { uuid, name }: FakeDomain, event: string, deta
 function domainOf(world: World, uuid: string): FakeDomain {
   const domain = world.domains.get(uuid);
   if (domain === undefined) throw new OstlerError('NOT_FOUND', `no domain with UUID ${uuid}`);
+  return domain;
+}
+
+function activeOf(world: World, uuid: string): FakeDomain {
+  const domain = domainOf(world, uuid);
+  if (!isActive(domain.state)) throw new OstlerError('WRONG_STATE', 'domain is not running');
   return domain;
 }
 
@@ -181,7 +200,11 @@ function stateCalls(world: World): StatePart {
       const last = [...world.domains.keys()].indexOf(uuid) + 2;
       return Promise.resolve([{ mac, addresses: [`192.0.2.${last}`] }]);
     },
-    guestAgentCommand: () => Promise.resolve('{"return":{}}'),
+    guestAgentCommand(uuid, command) {
+      if (!command.includes('guest-get-vcpus')) return Promise.resolve('{"return":{}}');
+      const { vcpus } = readDomain(liveXml(domainOf(world, uuid)));
+      return Promise.resolve(guestVcpus(vcpus, world.manners.offlineVcpus));
+    },
     openConsole(uuid) {
       const domain = domainOf(world, uuid);
       if (!isActive(domain.state)) throw new OstlerError('WRONG_STATE', 'domain is not running');
@@ -192,7 +215,7 @@ function stateCalls(world: World): StatePart {
 
 function statsOf(world: World, domain: FakeDomain): Awaited<ReturnType<Hypervisor['allDomainStats']>>[number] {
   const aliveMs = world.clock.monotonic() - domain.startedMs;
-  const { vcpus, memoryBytes } = readDomain(domain.xml);
+  const { vcpus, memoryBytes } = readDomain(liveXml(domain));
   return {
     uuid: domain.uuid,
     state: domain.state,
@@ -232,7 +255,7 @@ function domainCalls(world: World): DomainPart {
     },
     domainInfo(uuid) {
       const domain = domainOf(world, uuid);
-      const { vcpus, memoryBytes } = readDomain(domain.xml);
+      const { vcpus, memoryBytes } = readDomain(liveXml(domain));
       const cpuTimeNs = isActive(domain.state) ? statsOf(world, domain).cpuTimeNs : 0n;
       return Promise.resolve({ state: domain.state, reason: domain.reason, cpuTimeNs, memoryBytes, vcpus });
     },
@@ -247,7 +270,7 @@ function domainCalls(world: World): DomainPart {
       else {
         const console = createFakeConsole((text) => world.onSerial(name, text));
         const life = { state: 'shutoff', reason: 'unknown', startedMs: 0, agentConnected: false } as const;
-        domains.set(uuid, { uuid, name, xml, liveXml: undefined, ...life, console });
+        domains.set(uuid, { uuid, name, xml, liveXml: undefined, ...life, capacities: new Map(), console });
       }
       lifecycle(world, domainOf(world, uuid), 'defined', before === undefined ? 'added' : 'updated');
       return Promise.resolve({ uuid, name });
@@ -298,11 +321,7 @@ type PowerPart = Part<
 function powerCalls(world: World): PowerPart {
   const { clock, manners } = world;
   const later = (ms: number, action: () => void): void => void clock.sleep(ms).then(action);
-  const active = (uuid: string): FakeDomain => {
-    const domain = domainOf(world, uuid);
-    if (!isActive(domain.state)) throw new OstlerError('WRONG_STATE', 'domain is not running');
-    return domain;
-  };
+  const active = (uuid: string): FakeDomain => activeOf(world, uuid);
   const boot = (domain: FakeDomain): void => {
     domain.console.say(`fake boot of ${domain.name}\nlogin: `);
     if (manners.agentMs >= 0) later(manners.agentMs, () => connectAgent(world, domain));
@@ -318,7 +337,7 @@ function powerCalls(world: World): PowerPart {
       const domain = domainOf(world, uuid);
       if (isActive(domain.state)) throw new OstlerError('WRONG_STATE', 'domain is already running');
       const startedMs = clock.monotonic();
-      Object.assign(domain, { state: 'running', reason: 'booted', startedMs, liveXml: domain.xml });
+      Object.assign(domain, { state: 'running', reason: 'booted', startedMs, liveXml: withAliases(domain.xml) });
       lifecycle(world, domain, 'started', 'booted');
       lifecycle(world, domain, 'resumed', 'unpaused');
       boot(domain);

@@ -127,9 +127,11 @@ function recoverOne(entry: JournalEntry, deps: Deps, launch: (command: Command, 
   }
 }
 
-/** A guest that this command would run may run elsewhere by now: the machine went down in between. */
+/** Their guest, or the disks that they change, may be in use elsewhere by now: the machine went down in between. */
+const LOCAL_ONLY: readonly string[] = ['start', 'reboot', 'apply'];
+
 function mayHaveMoved(entry: JournalEntry, bootId: string): boolean {
-  return (entry.kind === 'start' || entry.kind === 'reboot') && entry.bootId !== bootId;
+  return LOCAL_ONLY.includes(entry.kind) && entry.bootId !== bootId;
 }
 
 async function execute(command: Command, wire: Uint8Array | undefined, signal: AbortSignal, deps: Deps): Promise<void> {

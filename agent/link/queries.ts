@@ -1,9 +1,18 @@
-import { CONSOLE_KINDS, domainReportToWire, enumFromWire, vmRecordToWire } from '../../proto/convert.js';
+import {
+  CHANGE_TIMES,
+  CONSOLE_KINDS,
+  domainReportToWire,
+  enumFromWire,
+  enumToWire,
+  vmRecordToWire,
+} from '../../proto/convert.js';
 import type { ostler } from '../../proto/gen/ostler.js';
 import { invalidField, OstlerError, toOstlerError } from '../../proto/kit/errors.js';
 import type { Log } from '../../proto/kit/log.js';
 import { uuidSchema } from '../../proto/model/names.js';
 import { toErrorDetail } from '../../proto/status.js';
+import { recordChangeFromWire, type RecordChange } from '../command.js';
+import { describeStep, type DomainPlan } from '../core/domain-steps.js';
 import type { Consoles } from '../drivers/console.js';
 import type { Observer } from '../drivers/observe.js';
 import type { Hypervisor } from '../hypervisor.js';
@@ -18,6 +27,8 @@ export interface QueryDeps {
   readonly observer: Observer;
   readonly consoles: Consoles;
   readonly log: Log;
+  /** What ApplyRecord would do now. */
+  readonly planChange: (change: RecordChange) => Promise<{ readonly plan: DomainPlan }>;
   /** A new stream of the present link. */
   readonly openTunnelCall: () => TunnelCall;
 }
@@ -35,6 +46,7 @@ export async function answerQuery(query: WireQuery, deps: QueryDeps): Promise<Wi
 function answer(query: WireQuery, deps: QueryDeps): Promise<Omit<WireResult, 'query'>> {
   if (query.inspect) return inspect(uuidOf(query.inspect.vmUuid), deps.hypervisor);
   if (query.listRecords) return listRecords(deps);
+  if (query.planRecord) return planRecord(query.planRecord, deps);
   if (query.openTunnel) return openTunnel(query.openTunnel, deps);
   throw new OstlerError('UNSUPPORTED', 'The controller asked something that this agent does not know.', {
     remedy: 'Update ostler-agent on this host to the version of the controller.',
@@ -83,6 +95,20 @@ function parseSafely(xml: string): ReturnType<typeof parseRecord> {
   } catch (error) {
     return { ok: false, reason: (error as Error).message };
   }
+}
+
+async function planRecord(
+  wire: ostler.v1.ApplyRecord.$Properties,
+  deps: QueryDeps,
+): Promise<Omit<WireResult, 'query'>> {
+  const { plan } = await deps.planChange(recordChangeFromWire(wire, 'query.plan_record'));
+  if (!plan.ok) return { recordPlan: { refusals: plan.refusals.map((one) => toErrorDetail(one)) } };
+  const changes = plan.steps.map((step) => ({
+    field: step.field,
+    time: enumToWire(CHANGE_TIMES, step.when),
+    sentence: describeStep(step),
+  }));
+  return { recordPlan: { changes } };
 }
 
 /** Opened first, answered then: a console that cannot be opened is the answer's error, not a tunnel that dies. */

@@ -1,5 +1,6 @@
-import { access, mkdir, open, readdir, readFile, rm, stat, unlink } from 'node:fs/promises';
+import { access, mkdir, open, readdir, readFile, rename, rm, stat, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { OstlerError } from '../../proto/kit/errors.js';
 import type { HostFiles } from '../host.js';
 import { fileError, syncDirectory, writeFileAtomic } from './durable.js';
 import { statFileSystem } from './file-system.js';
@@ -40,6 +41,15 @@ export const linuxFiles: HostFiles = {
   },
   writeAtomic: writeFileAtomic,
   openPartial: openPartialFile,
+  async rename(from, to) {
+    if (await linuxFiles.exists(to)) throw new OstlerError('ALREADY_EXISTS', `${to} is there already.`);
+    try {
+      await rename(from, to);
+      await syncDirectory(dirname(to));
+    } catch (error) {
+      throw fileError(error, `rename ${from} to ${to}`);
+    }
+  },
   async remove(path) {
     try {
       await unlink(path);

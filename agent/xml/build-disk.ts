@@ -53,8 +53,21 @@ export function addDisk(
   addPlace(element, place.target, place.bootOrder);
   if (cdrom) add(element, 'readonly');
   add(element, 'serial', {}, diskSerial(disk.name));
+  addLimits(element, disk);
   addAddress(element, place.target);
   return element;
+}
+
+function addLimits(element: Element, { limits }: Disk): void {
+  if (limits === undefined) return;
+  const tune = add(element, 'iotune');
+  const say = (name: string, value: number): void => {
+    if (value !== 0) add(tune, name, {}, value);
+  };
+  say('read_bytes_sec', limits.readBytesPerSecond);
+  say('write_bytes_sec', limits.writeBytesPerSecond);
+  say('read_iops_sec', limits.readIops);
+  say('write_iops_sec', limits.writeIops);
 }
 
 /** The NoCloud seed: a CD-ROM on SCSI, as cloud kernels have no AHCI driver. It never boots. */

@@ -13,6 +13,11 @@ export function addNic(
   if (bridge === '') {
     throw new XmlError('unusable', `The NIC ${nic.name} names no bridge and the host has no default one.`, 'spec.nics');
   }
+  if (nic.vlan !== undefined) {
+    // libvirt tags the ports of Linux bridges from 11.0 on; before, it refuses the whole domain at its start.
+    const why = `The NIC ${nic.name} asks for VLAN ${nic.vlan}, which this host cannot tag on a Linux bridge.`;
+    throw new XmlError('unusable', `${why} Name a bridge that is in that VLAN.`, 'spec.nics');
+  }
   const element = add(devices, 'interface', { type: 'bridge' });
   add(element, 'mac', { address: nic.mac });
   add(element, 'source', { bridge });

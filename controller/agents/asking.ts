@@ -2,6 +2,8 @@ import type { Duplex } from 'node:stream';
 import { OstlerError, toOstlerError } from '../../proto/kit/errors.js';
 import { domainReportFromWire, enumToWire, CONSOLE_KINDS, vmRecordFromWire } from '../../proto/convert.js';
 import type { VmRecord } from '../../proto/model/vm.js';
+import { fromErrorDetail } from '../../proto/status.js';
+import { recordChangeToWire } from '../engine/commands.js';
 import type { Agents } from '../engine/env.js';
 import type { LinkPort } from './link-port.js';
 import type { Queries } from './queries.js';
@@ -16,7 +18,7 @@ export function createAsk(deps: {
   readonly nameOf: (hostId: string) => string;
   readonly queries: Queries;
   readonly tunnels: Tunnels;
-}): Pick<Agents, 'inspect' | 'listRecords' | 'openTunnel'> {
+}): Pick<Agents, 'inspect' | 'planRecord' | 'listRecords' | 'openTunnel'> {
   const { linked, nameOf, queries, tunnels } = deps;
   return {
     inspect: async (hostId, vmUuid, signal) => {
@@ -30,6 +32,13 @@ export function createAsk(deps: {
         memoryBytes: live.memoryBytes ?? 0,
         vcpus: live.vcpus ?? 0,
       };
+    },
+
+    planRecord: async (hostId, change, signal) => {
+      const body = { planRecord: recordChangeToWire(change) };
+      const options = { timeoutMs: QUERY_MS, signal };
+      const { recordPlan } = await queries.ask(nameOf(hostId), linked(hostId), body, options);
+      return { changes: recordPlan?.changes ?? [], refusals: (recordPlan?.refusals ?? []).map(fromErrorDetail) };
     },
 
     listRecords: async (hostId, signal) => {

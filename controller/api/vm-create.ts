@@ -59,15 +59,22 @@ export async function recordFromRequest(request: Request, deps: RecordDeps): Pro
   if (contradiction !== undefined) throw invalidField(`spec.${contradiction.field}`, contradiction.why);
   checkName(record.name, id);
   checkWish(record.spec.placement.host, store);
-  for (const [index, nic] of record.spec.nics.entries()) {
-    const owner = usedMacs.get(nic.mac);
-    if (owner !== undefined)
-      throw new OstlerError('ALREADY_EXISTS', `spec.nics[${index}].mac: ${nic.mac} belongs to ${owner}.`, {
-        field: `spec.nics[${index}].mac`,
-        remedy: 'Leave it empty: a free one is chosen.',
-      });
-  }
+  checkMacs(record, usedMacs);
   return record;
+}
+
+/** C-106: a MAC address is one NIC's, in the whole cluster. `used` are those of other VMs. */
+export function checkMacs({ name, spec }: Pick<VmRecord, 'name' | 'spec'>, used: ReadonlyMap<string, string>): void {
+  const own = new Set<string>();
+  for (const [index, nic] of spec.nics.entries()) {
+    const owner = own.has(nic.mac) ? `another NIC of ${name}` : used.get(nic.mac);
+    own.add(nic.mac);
+    if (owner === undefined) continue;
+    throw new OstlerError('ALREADY_EXISTS', `spec.nics[${index}].mac: ${nic.mac} belongs to ${owner}.`, {
+      field: `spec.nics[${index}].mac`,
+      remedy: 'Leave it empty: a free one is chosen.',
+    });
+  }
 }
 
 /** A name that looks like an id or a UUID could never be told from one in a reference. */
@@ -76,7 +83,7 @@ export function checkName(name: string, ownId: string): void {
   throw invalidField('name', 'looks like an id of this system', 'Choose another name.');
 }
 
-function checkWish(host: string, store: Store): void {
+export function checkWish(host: string, store: Store): void {
   if (host === '' || findHost(store, host) !== undefined) return;
   const field = 'spec.placement.host';
   throw new OstlerError('NOT_FOUND', `${field}: there is no host ${JSON.stringify(host)}.`, {
@@ -86,7 +93,7 @@ function checkWish(host: string, store: Store): void {
 }
 
 /** The plain password ends here. */
-async function hashedSeed(
+export async function hashedSeed(
   seed: VmSpecDraft['cloudInit'],
   deps: RecordDeps,
 ): Promise<Omit<VmSpecDraft['cloudInit'], 'password'>> {
@@ -117,7 +124,7 @@ function checkNetworkConfig(text: string): void {
     throw invalidField(field, 'is not a network configuration of cloud-init, version 2');
 }
 
-function knownImages(draft: VmDraft, store: Store): Map<string, KnownImage> {
+export function knownImages(draft: VmDraft, store: Store): Map<string, KnownImage> {
   const images = new Map<string, KnownImage>();
   for (const [index, disk] of draft.disks.entries()) {
     if (disk.image === '' || images.has(disk.image)) continue;
@@ -137,16 +144,16 @@ function knownImages(draft: VmDraft, store: Store): Map<string, KnownImage> {
 }
 
 /** MAC → name of the VM that has it. */
-function macsInUse(store: Store): Map<string, string> {
+export function macsInUse(store: Store, except = ''): Map<string, string> {
   const used = new Map<string, string>();
-  for (const { value } of store.list('vm')) {
-    if (value.settled === 'expunged') continue;
+  for (const { id, value } of store.list('vm')) {
+    if (value.settled === 'expunged' || id === except) continue;
     for (const nic of value.record.spec.nics) used.set(nic.mac, value.record.name);
   }
   return used;
 }
 
-function freshMacs(count: number, used: ReadonlyMap<string, string>): string[] {
+export function freshMacs(count: number, used: ReadonlyMap<string, string>): string[] {
   const fresh = new Set<string>();
   while (fresh.size < Math.min(count, 64)) {
     const tail = randomBytes(3).toString('hex').match(/../g) ?? [];

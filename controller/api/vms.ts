@@ -1,26 +1,24 @@
 import type { vmService } from '../../proto/services.js';
 import type { ostler } from '../../proto/gen/ostler.js';
-import { CONSOLE_KINDS, enumFromWire, parseModel, TIMEOUT_ACTIONS } from '../../proto/convert.js';
+import { CONSOLE_KINDS, enumFromWire, TIMEOUT_ACTIONS } from '../../proto/convert.js';
 import { invalidField, OstlerError } from '../../proto/kit/errors.js';
 import { toWireTime } from '../../proto/time.js';
-import { descriptionSchema, displayNameSchema, labelsSchema, nameSchema } from '../../proto/model/names.js';
 import type { Tickets } from '../auth/tickets.js';
-import type { OperationArgs, VmChanges, VmDoc } from '../core/model.js';
+import type { OperationArgs, VmDoc } from '../core/model.js';
 import { RECOMMENDED_MEMORY_BYTES } from '../core/vm-defaults.js';
 import type { VmStateName } from '../core/vm-state.js';
-import type { Agents, Operations, SubmitResult } from '../engine/env.js';
+import type { SubmitResult } from '../engine/env.js';
 import type { Stored } from '../store/store.js';
 import type { ApiHandlers, Call } from './call.js';
 import { requireVm } from './lookup.js';
 import { listPage } from './paging.js';
-import { checkRequestId, earlierOperation, hashRequest } from './request.js';
-import { checkName, recordFromRequest, type RecordDeps } from './vm-create.js';
-import { operationToWire } from './wire/operation.js';
+import { checkRequestId, earlierOperation } from './request.js';
+import { recordFromRequest } from './vm-create.js';
+import { answer, submit } from './vm-submit.js';
+import { pendingChanges, updateVm, type UpdateDeps } from './vm-update.js';
 import { hostNameOf, liveToWire, vmToWire } from './wire/vm.js';
 
-export interface VmsDeps extends RecordDeps {
-  readonly agents: Agents;
-  readonly operations: Operations;
+export interface VmsDeps extends UpdateDeps {
   readonly tickets: Tickets;
   /** `http://127.0.0.1:7480`, without a slash at the end. */
   readonly publicUrl: string;
@@ -39,7 +37,7 @@ const FILTER_KEYS = [
   'image',
   'address',
 ];
-/** How long UpdateVm and UndeleteVm wait for their operation. */
+/** How long UndeleteVm waits for its operation. */
 const SETTLE_MS = 60_000;
 
 /** The VM service: every mutation is an operation of the engine; here requests are parsed and answers made. */
@@ -68,19 +66,16 @@ export function createVms(deps: VmsDeps): ApiHandlers<(typeof vmService)['method
       if (!request.live) return wire;
       const { hostId, record } = vm.value;
       if (hostId === '') throw new OstlerError('WRONG_STATE', `${record.name} is on no host yet.`, { field: 'live' });
-      return { ...wire, live: liveToWire(await deps.agents.inspect(hostId, record.uuid, call.signal)) };
+      const [live, pending] = await Promise.all([
+        deps.agents.inspect(hostId, record.uuid, call.signal),
+        pendingChanges(vm.value, call, deps),
+      ]);
+      return { ...wire, live: liveToWire(live), pending: [...pending] };
     },
 
     createVm: (request, call) => createVm(request, call, deps),
 
-    updateVm: async (request, call) => {
-      const vm = requireVm(store, request.vm);
-      const changes = changesFromRequest(request, vm.id);
-      const args: OperationArgs = { kind: 'vm.update', changes };
-      const result = await submit('UpdateVm', request, vm.id, args, call, deps);
-      if (!request.validateOnly) return settled(result, call, deps);
-      return vmToWire({ ...vm, value: { ...vm.value, record: { ...vm.value.record, ...changes } } }, deps);
-    },
+    updateVm: (request, call) => updateVm(request, call, deps),
 
     deleteVm: async (request, call) => {
       const vm = requireVm(store, request.vm);
@@ -132,37 +127,6 @@ export function createVms(deps: VmsDeps): ApiHandlers<(typeof vmService)['method
   }
 }
 
-function answer(result: SubmitResult, deps: VmsDeps): ostler.v1.Operation.$Properties {
-  return operationToWire(result.operation, deps.store, { plan: result.plan });
-}
-
-interface Mutation {
-  readonly etag?: string;
-  readonly requestId: string;
-  readonly validateOnly: boolean;
-}
-
-async function submit(
-  method: string,
-  request: Mutation & object,
-  target: string,
-  args: OperationArgs,
-  call: Call,
-  deps: VmsDeps,
-): Promise<SubmitResult> {
-  const result = await deps.operations.submit({
-    target,
-    args,
-    requestId: checkRequestId(request.requestId),
-    requestHash: hashRequest(method, request),
-    actor: call.caller.name,
-    etag: request.etag ?? '',
-    validateOnly: request.validateOnly,
-  });
-  // A plan is not an operation that anybody could look up.
-  return request.validateOnly ? { ...result, operation: { ...result.operation, id: '' } } : result;
-}
-
 async function createVm(
   request: ostler.v1.CreateVmRequest,
   call: Call,
@@ -191,48 +155,6 @@ function stopArgs(request: ostler.v1.StopVmRequest, vm: VmDoc): OperationArgs {
   return { kind: 'vm.stop', force: request.force, timeoutSeconds, onTimeout };
 }
 
-const CHANGEABLE = ['name', 'display_name', 'description', 'labels'] as const;
-
-function changesFromRequest(request: ostler.v1.UpdateVmRequest, id: string): VmChanges {
-  const { values } = request;
-  if (values === null || values === undefined) throw invalidField('values', 'is missing');
-  const paths = request.updateMask?.paths ?? [];
-  // AIP-134: without a mask, the fields that are there.
-  const wanted = paths.length > 0 ? paths : CHANGEABLE.filter((path) => isPresent(values, path));
-  if (wanted.length === 0) throw invalidField('update_mask', 'names no field, and `values` holds none');
-  const changes: { -readonly [K in keyof VmChanges]: VmChanges[K] } = {};
-  for (const path of wanted) {
-    switch (path) {
-      case 'name':
-        changes.name = parseModel(nameSchema, values.name ?? '', 'values.name');
-        checkName(changes.name, id);
-        break;
-      case 'display_name':
-      case 'displayName':
-        changes.displayName = parseModel(displayNameSchema, values.displayName ?? '', 'values.display_name');
-        break;
-      case 'description':
-        changes.description = parseModel(descriptionSchema, values.description ?? '', 'values.description');
-        break;
-      case 'labels':
-        changes.labels = parseModel(labelsSchema, { ...values.labels }, 'values.labels');
-        break;
-      default:
-        throw new OstlerError('UNSUPPORTED', `update_mask: ${JSON.stringify(path.slice(0, 80))} cannot be changed.`, {
-          field: 'update_mask',
-          remedy: `These can: ${CHANGEABLE.join(', ')}.`,
-        });
-    }
-  }
-  return changes;
-}
-
-function isPresent(values: ostler.v1.Vm.$Properties, path: (typeof CHANGEABLE)[number]): boolean {
-  if (path === 'labels') return Object.keys(values.labels ?? {}).length > 0;
-  const value = path === 'display_name' ? values.displayName : values[path];
-  return value !== '' && value !== null && value !== undefined;
-}
-
 function openConsole(
   request: ostler.v1.OpenConsoleRequest,
   call: Call,
@@ -242,7 +164,7 @@ function openConsole(
   const kind = enumFromWire(CONSOLE_KINDS, request.kind, 'kind');
   if (kind === undefined) throw invalidField('kind', 'is missing', 'Say SERIAL or VNC.');
   const { state, reason } = deps.operations.vmState(vm);
-  const up: readonly VmStateName[] = ['RUNNING', 'PAUSED', 'STARTING', 'STOPPING', 'REBOOTING'];
+  const up: readonly VmStateName[] = ['RUNNING', 'PAUSED', 'STARTING', 'STOPPING', 'REBOOTING', 'UPDATING'];
   if (!up.includes(state)) {
     const why = reason === '' ? '' : ` (${reason})`;
     throw new OstlerError(

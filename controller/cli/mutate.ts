@@ -88,6 +88,8 @@ async function printDone(context: Context, operation: Operation, done: string): 
     const host = operation.placement?.host ? ` on ${harmless(operation.placement.host)}` : '';
     const time = ms > 0 ? ` (${formatDuration(ms)})` : '';
     await writeAll(io.stdout, `${name} ${done}${host}${time}\n`);
+    // What is done, and not quite as asked.
+    if (operation.detail) io.stderr.write(`${harmless(operation.detail)}\n`);
   } else if (globals.output === 'name') {
     await writeAll(io.stdout, `${harmless(operation.targetName || operation.target || '')}\n`);
   } else await printOne(context, operationView, operation);

@@ -4,7 +4,8 @@ import type { ImageDoc, OperationArgs, OperationDoc, OperationKind, SettledState
 import { noCapacity } from './operations/vm-create.js';
 import { isMissing } from './reconcile.js';
 import { place } from './scheduler/place.js';
-import type { ClusterView, HostEntry } from './view.js';
+import { addAllocation, allocationOf, type ClusterView, type HostEntry } from './view.js';
+import type { VmSpec } from '../../proto/model/vm.js';
 
 export interface Asked {
   readonly target: string;
@@ -191,10 +192,35 @@ function byKind({ args, view }: Asked, vm: VmDoc): ErrorInfo | undefined {
     const name = view.host(vm.hostId)?.name ?? vm.hostId;
     return noCapacity(vm.record.name, { [name]: answer.rejected[name] ?? 'is gone' });
   }
-  if (args.kind === 'vm.update' && args.changes.name !== undefined) {
-    return nameTaken(view, args.changes.name, vm.record.id);
-  }
-  return undefined;
+  if (args.kind !== 'vm.update') return undefined;
+  const { name, spec } = args.changes;
+  const taken = name === undefined ? undefined : nameTaken(view, name, vm.record.id);
+  return taken ?? (spec === undefined ? undefined : noRoom(vm, spec, view));
+}
+
+/** M-048, M-052: the VM's host must have room for what it becomes; if not, the VM runs on unchanged. */
+function noRoom(vm: VmDoc, spec: VmSpec, view: ClusterView): ErrorInfo | undefined {
+  const held = allocationOf(vm, undefined);
+  const without = (host: HostEntry): HostEntry =>
+    host.id === vm.hostId ? { ...host, allocated: addAllocation(host.allocated, held, -1) } : host;
+  const rest: ClusterView = {
+    ...view,
+    hosts: function* () {
+      for (const host of view.hosts()) yield without(host);
+    },
+  };
+  const runs = vm.settled === 'running' || vm.settled === 'paused';
+  const request = { record: { ...vm.record, spec }, runs, makesDisks: false, pinnedTo: vm.hostId };
+  const answer = place(rest, request);
+  if (answer.host !== undefined) return undefined;
+  const name = view.host(vm.hostId)?.name ?? vm.hostId;
+  const reason = answer.rejected[name] ?? 'is gone';
+  return {
+    code: 'NO_CAPACITY',
+    message: `${vm.record.name} cannot grow on ${name}, which ${reason}. It is unchanged.`,
+    remedy: 'Ask for less, or free some room on that host.',
+    metadata: { [name]: reason },
+  };
 }
 
 function orList(words: readonly string[]): string {

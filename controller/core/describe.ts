@@ -32,7 +32,13 @@ export function describePlan(
     case 'vm.expunge':
       return [...(args.force ? [] : stopFirst(vm, false)), `Remove ${name} and all its disks from ${host} for good.`];
     case 'vm.update':
-      return [`Change ${Object.keys(args.changes).join(', ') || 'nothing'} of ${name}.`];
+      return [
+        `Change ${
+          Object.keys(args.changes)
+            .filter((key) => key !== 'deleteVolumes')
+            .join(', ') || 'nothing'
+        } of ${name}.`,
+      ];
     case 'vm.undelete':
       return [`Bring ${name} back as a stopped VM on ${host}.`];
   }

@@ -6,7 +6,7 @@
 import type { ErrorInfo } from './error-info.js';
 import type { HostFacts } from '../../proto/model/host.js';
 import type { ImageFormat } from '../../proto/model/image.js';
-import type { VmRecord } from '../../proto/model/vm.js';
+import type { VmRecord, VmSpec } from '../../proto/model/vm.js';
 
 /** What a VM was last known to be. Working states are not stored: they follow from the running operation (see view). */
 export type SettledState =
@@ -64,6 +64,10 @@ export type OperationArgs =
 
 /** What may change in a VM that has its disks; an absent field stays as it is. */
 export interface VmChanges {
+  /** The whole spec as it is to be. */
+  readonly spec?: VmSpec;
+  /** Of disks that the spec does not have any more. */
+  readonly deleteVolumes?: boolean;
   readonly name?: string;
   readonly displayName?: string;
   readonly description?: string;

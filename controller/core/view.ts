@@ -1,6 +1,7 @@
 /** What decisions are made on: one moment of the cluster, indexed, so that a decision looks at hosts and not at VMs. */
 import type { ImageDoc, OperationDoc, VmDoc } from './model.js';
 import type { DomainReport, HostFacts } from '../../proto/model/host.js';
+import type { VmSpec } from '../../proto/model/vm.js';
 
 /** What the VMs of a host hold of it. */
 export interface Allocation {
@@ -65,8 +66,19 @@ export interface ClusterView {
 export function allocationOf(vm: VmDoc, operation: OperationDoc | undefined): Allocation {
   if (vm.hostId === '' || vm.settled === 'expunged') return NO_ALLOCATION;
   const up = vm.settled === 'running' || vm.settled === 'paused' || isStarting(operation);
+  if (!up) return { vcpus: 0, memoryBytes: 0, vms: 1 };
   const { cpu, memory } = vm.record.spec;
-  return { vcpus: up ? cpu.vcpus : 0, memoryBytes: up ? memory.sizeBytes : 0, vms: 1 };
+  const wanted = growingTo(operation);
+  return {
+    vcpus: Math.max(cpu.vcpus, wanted?.cpu.vcpus ?? 0),
+    memoryBytes: Math.max(memory.sizeBytes, wanted?.memory.sizeBytes ?? 0),
+    vms: 1,
+  };
+}
+
+/** What a VM is becoming is held from the moment it was admitted. */
+function growingTo(operation: OperationDoc | undefined): VmSpec | undefined {
+  return operation?.args.kind === 'vm.update' ? operation.args.changes.spec : undefined;
 }
 
 function isStarting(operation: OperationDoc | undefined): boolean {

@@ -4,7 +4,7 @@
  */
 import type { CloudInit } from '../../proto/model/cloud-init.js';
 import type { ImageFormat } from '../../proto/model/image.js';
-import { MIB, type Disk, type Nic, type VmSpec } from '../../proto/model/vm.js';
+import { MIB, type Disk, type DiskLimits, type Nic, type VmSpec } from '../../proto/model/vm.js';
 
 /** Structurally what proto/convert's `vmSpecDraftFromWire` gives; undefined and '' are "not said". */
 export interface VmDraft {
@@ -43,6 +43,8 @@ export interface DiskDraft {
   readonly bus: Disk['bus'] | undefined;
   readonly device: Disk['device'] | undefined;
   readonly clone: Disk['clone'] | undefined;
+  readonly limits?: DiskLimits;
+  readonly volume?: string;
 }
 
 export interface NicDraft {
@@ -51,6 +53,7 @@ export interface NicDraft {
   readonly mac: string;
   readonly model: Nic['model'] | undefined;
   readonly mtu: number;
+  readonly vlan?: number;
 }
 
 /** An image that a disk names, looked up. */
@@ -152,6 +155,8 @@ function completeDisks(drafts: readonly DiskDraft[], given: Given, defaults: OsD
       bus: draft.bus ?? (isCdrom ? 'sata' : defaults.diskBus),
       device,
       clone: draft.clone ?? 'overlay',
+      ...(draft.limits === undefined ? {} : { limits: draft.limits }),
+      ...(draft.volume === undefined ? {} : { volume: draft.volume }),
     };
   });
 }
@@ -165,6 +170,7 @@ function completeNics(drafts: readonly NicDraft[], given: Given, defaults: OsDef
     mac: draft.mac === '' ? (given.macs[index] ?? '') : draft.mac.toLowerCase(),
     model: draft.model ?? defaults.nicModel,
     mtu: draft.mtu,
+    ...(draft.vlan === undefined ? {} : { vlan: draft.vlan }),
   }));
 }
 

@@ -16,7 +16,8 @@ export type VmStateName =
   | 'STOPPING'
   | 'REBOOTING'
   | 'DESTROYING'
-  | 'EXPUNGING';
+  | 'EXPUNGING'
+  | 'UPDATING';
 
 export interface VmState {
   readonly state: VmStateName;
@@ -50,7 +51,7 @@ const WORKING: Readonly<Record<OperationKind, VmStateName | undefined>> = {
 
 export function vmState(vm: VmDoc, operation: OperationDoc | undefined, host: HostEntry | undefined): VmState {
   const silence = silenceOf(vm, host);
-  const working = operation === undefined ? undefined : WORKING[operation.kind];
+  const working = operation === undefined ? undefined : workingState(operation);
   if (operation !== undefined && working !== undefined) {
     const what = operation.state === 'undoing' ? `is being undone: ${operation.error?.message ?? ''}` : '';
     return { state: working, reason: [what, silence].filter((part) => part !== '').join('; ') };
@@ -68,6 +69,12 @@ export function vmState(vm: VmDoc, operation: OperationDoc | undefined, host: Ho
     case 'error':
       return { state, reason: vm.stateReason };
   }
+}
+
+/** C-121: only a change of the machine shows; names and labels take no time. */
+function workingState({ kind, args }: OperationDoc): VmStateName | undefined {
+  if (args.kind === 'vm.update' && args.changes.spec !== undefined) return 'UPDATING';
+  return WORKING[kind];
 }
 
 /** Why nothing is known of the VM at this moment; empty when its host can be heard. */

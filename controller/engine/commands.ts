@@ -2,6 +2,7 @@ import { OstlerError } from '../../proto/kit/errors.js';
 import { enumToWire, imageRefToWire, TIMEOUT_ACTIONS, vmRecordToWire } from '../../proto/convert.js';
 import type { ostler } from '../../proto/gen/ostler.js';
 import type { PlannedCommand } from '../core/operations/advance.js';
+import type { RecordChange } from './env.js';
 import type { CommandBody } from '../core/operations/machine.js';
 
 type WireCommand = ostler.v1.Command.$Properties;
@@ -10,6 +11,17 @@ type WireCommand = ostler.v1.Command.$Properties;
 export function commandToWire(command: PlannedCommand): WireCommand {
   const { id, operation, vmId, vmUuid, epoch } = command;
   return { id, operation, vmId, vmUuid, epoch, ...bodyToWire(command.body) };
+}
+
+/** The same in the command and in the question what it would do. */
+export function recordChangeToWire(change: RecordChange): ostler.v1.ApplyRecord.$Properties {
+  const { previous, record, images, deleteVolumes } = change;
+  return {
+    previous: vmRecordToWire(previous),
+    record: vmRecordToWire(record),
+    images: images.map(imageRefToWire),
+    deleteVolumes,
+  };
 }
 
 function bodyToWire(body: CommandBody): Partial<WireCommand> {
@@ -34,6 +46,8 @@ function bodyToWire(body: CommandBody): Partial<WireCommand> {
       return { setRecord: { record: vmRecordToWire(body.record) } };
     case 'forget-image':
       return { forgetImage: { image: body.imageId } };
+    case 'apply':
+      return { apply: recordChangeToWire(body) };
     default:
       throw new OstlerError('INTERNAL', `There is no command ${JSON.stringify(body satisfies never)}.`);
   }

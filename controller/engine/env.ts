@@ -7,6 +7,8 @@ import type { OperationArgs, OperationDoc, PlacementDoc, VmDoc } from '../core/m
 import type { CommandOutcome } from '../core/operations/machine.js';
 import type { VmStateName } from '../core/vm-state.js';
 import type { DomainReport, HostFacts } from '../../proto/model/host.js';
+import type { ErrorInfo } from '../core/error-info.js';
+import type { ImageRef } from '../../proto/model/image.js';
 import type { VmRecord } from '../../proto/model/vm.js';
 import type { Stored } from '../store/store.js';
 import type { ostler } from '../../proto/gen/ostler.js';
@@ -42,6 +44,20 @@ export interface LiveState {
   readonly vcpus: number;
 }
 
+/** From what a VM was asked to be until now to what it is to be. */
+export interface RecordChange {
+  readonly previous: VmRecord;
+  readonly record: VmRecord;
+  readonly images: readonly ImageRef[];
+  readonly deleteVolumes: boolean;
+}
+
+/** What an agent would do about it; with refusals it would do nothing. */
+export interface RecordPlan {
+  readonly changes: readonly ostler.v1.SpecChange.$Properties[];
+  readonly refusals: readonly ErrorInfo[];
+}
+
 export interface CommandProgress {
   readonly percent: number;
   readonly detail: string;
@@ -67,6 +83,7 @@ export interface Agents {
   /** Returns how to stop. Listeners are called in the order in which the messages came and must not throw. */
   subscribe(listener: AgentsListener): () => void;
   inspect(hostId: string, vmUuid: string, signal: AbortSignal): Promise<LiveState>;
+  planRecord(hostId: string, change: RecordChange, signal: AbortSignal): Promise<RecordPlan>;
   listRecords(
     hostId: string,
     signal: AbortSignal,

@@ -165,7 +165,13 @@ export async function openLibrary(folder: string, deps: LibraryDeps): Promise<Im
         const id = name.replace(/\.json$/, '');
         if (!name.endsWith('.json') || !ID_PATTERN.test(id) || store.get('image', id) !== undefined) continue;
         const { record, data } = imagePaths(folder, id);
-        const parsed = recordSchema.safeParse(JSON.parse(await readFile(record, 'utf8')));
+        const text = await readFile(record, 'utf8').catch((error: unknown) => {
+          // Its deletion came first.
+          if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+          throw error;
+        });
+        if (text === undefined) continue;
+        const parsed = recordSchema.safeParse(JSON.parse(text));
         if (!parsed.success || (await sizeOf(data)) !== parsed.data.fileBytes) {
           log.warn({ image: id }, 'an image without record cannot be restored: its files do not fit');
           continue;

@@ -1,7 +1,7 @@
 /** What a document on disk must look like. Parsed when the store is opened; after that the types are trusted. */
 import { z } from 'zod';
 import { imageFormatSchema } from '../../proto/model/image.js';
-import { vmRecordSchema } from '../../proto/model/vm.js';
+import { vmRecordSchema, vmSpecSchema } from '../../proto/model/vm.js';
 import type { DocumentKind } from '../core/model.js';
 
 const time = z.number().nonnegative();
@@ -44,6 +44,8 @@ const argsSchema = z.discriminatedUnion('kind', [
       displayName: z.string().exactOptional(),
       description: z.string().exactOptional(),
       labels: words.exactOptional(),
+      spec: vmSpecSchema.exactOptional(),
+      deleteVolumes: z.boolean().exactOptional(),
     }),
   }),
   z.strictObject({ kind: z.literal('vm.undelete') }),

@@ -16,6 +16,7 @@ export const TIMEOUT_ACTIONS = {
   'keep-running': v1.TimeoutAction.KEEP_RUNNING,
   'force-off': v1.TimeoutAction.FORCE_OFF,
 } as const;
+export const CHANGE_TIMES = { now: v1.ChangeTime.NOW, 'next-start': v1.ChangeTime.NEXT_START } as const;
 export const SCRIPT_STAGES = {
   'pre-network': v1.ScriptStage.PRE_NETWORK,
   boot: v1.ScriptStage.BOOT,

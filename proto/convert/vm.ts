@@ -1,6 +1,6 @@
 import type { ostler } from '../gen/ostler.js';
 import { imageRefSchema, type ImageRef } from '../model/image.js';
-import { vmRecordSchema, type VmRecord, type VmSpec } from '../model/vm.js';
+import { vmRecordSchema, type DiskLimits, type VmRecord, type VmSpec } from '../model/vm.js';
 import { fromWireTime, toWireTime } from '../time.js';
 import * as enums from './enums.js';
 import { parseModel } from './parse.js';
@@ -11,6 +11,17 @@ type WireRecord = ostler.v1.VmRecord.$Properties;
 /** 0 and "" are protobuf's "not given". */
 function given(value: number | null | undefined): number | undefined {
   return value === null || value === undefined || value === 0 ? undefined : value;
+}
+
+/** Limits of nothing are no limits. */
+function limitsFromWire(limits: ostler.v1.DiskLimits.$Properties | null | undefined): { limits?: DiskLimits } {
+  const read = {
+    readBytesPerSecond: limits?.readBytesPerSecond ?? 0,
+    writeBytesPerSecond: limits?.writeBytesPerSecond ?? 0,
+    readIops: limits?.readIops ?? 0,
+    writeIops: limits?.writeIops ?? 0,
+  };
+  return Object.values(read).every((value) => value === 0) ? {} : { limits: read };
 }
 
 /**
@@ -36,6 +47,8 @@ export function vmSpecDraftFromWire(spec: WireSpec, path: string) {
       bus: enums.enumFromWire(enums.DISK_BUSES, disk.bus, `${path}.disks[${index}].bus`),
       device: enums.enumFromWire(enums.DISK_DEVICES, disk.device, `${path}.disks[${index}].device`),
       clone: enums.enumFromWire(enums.CLONE_MODES, disk.clone, `${path}.disks[${index}].clone`),
+      ...limitsFromWire(disk.limits),
+      ...(disk.volume ? { volume: disk.volume } : {}),
     })),
     nics: (spec.nics ?? []).map((nic, index) => ({
       name: nic.name ?? '',
@@ -43,6 +56,7 @@ export function vmSpecDraftFromWire(spec: WireSpec, path: string) {
       mac: nic.mac ?? '',
       model: enums.enumFromWire(enums.NIC_MODELS, nic.model, `${path}.nics[${index}].model`),
       mtu: nic.mtu ?? 0,
+      ...(nic.vlan ? { vlan: nic.vlan } : {}),
     })),
     osType: enums.enumFromWire(enums.OS_TYPES, spec.osType, `${path}.os_type`),
     firmware: enums.enumFromWire(enums.FIRMWARES, spec.firmware, `${path}.firmware`),

@@ -53,6 +53,27 @@ export const deviceNameSchema = z
   .string()
   .regex(/^[a-z][a-z0-9-]{0,30}$/, 'use a lower-case letter, then letters, digits, hyphens; at most 31');
 
+/** A volume of a pool by its file name; the ending tells its format. */
+export const volumeNameSchema = z
+  .string()
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9._-]{0,126}\.(qcow2|raw|img)$/,
+    'is no name of a .qcow2, .raw or .img file in the pool',
+  );
+
+const rate = z
+  .int()
+  .nonnegative()
+  .max(2 ** 50, 'is more than 2^50');
+
+/** What a disk may do in a second; 0: as much as it can. */
+export const diskLimitsSchema = z.strictObject({
+  readBytesPerSecond: rate,
+  writeBytesPerSecond: rate,
+  readIops: rate,
+  writeIops: rate,
+});
+
 export const diskSchema = z
   .strictObject({
     name: deviceNameSchema,
@@ -64,11 +85,26 @@ export const diskSchema = z
     bus: z.enum(['virtio', 'scsi', 'sata']),
     device: z.enum(['disk', 'cdrom']),
     clone: z.enum(['overlay', 'full']),
+    /** Absent: none. */
+    limits: diskLimitsSchema.exactOptional(),
+    /** A volume that was there before the disk; absent: one is made for it. */
+    volume: volumeNameSchema.exactOptional(),
   })
-  .refine((disk) => disk.image !== '' || disk.device === 'cdrom' || disk.sizeBytes >= MIB, {
-    path: ['sizeBytes'],
-    message: 'a blank disk needs a size of at least 1 MiB',
+  .refine((disk) => disk.volume === undefined || (disk.image === '' && disk.device === 'disk'), {
+    path: ['volume'],
+    message: 'is given together with an image or a CD-ROM',
   })
+  .refine((disk) => disk.limits === undefined || disk.device === 'disk', {
+    path: ['limits'],
+    message: 'are for disks, not for CD-ROMs',
+  })
+  .refine(
+    (disk) => disk.image !== '' || disk.device === 'cdrom' || disk.volume !== undefined || disk.sizeBytes >= MIB,
+    {
+      path: ['sizeBytes'],
+      message: 'a blank disk needs a size of at least 1 MiB',
+    },
+  )
   .refine((disk) => disk.device !== 'cdrom' || disk.bus !== 'virtio', {
     path: ['bus'],
     message: 'a CD-ROM needs scsi or sata',
@@ -84,6 +120,8 @@ export const nicSchema = z.strictObject({
     .int()
     .max(65535)
     .refine((mtu) => mtu === 0 || mtu >= 576, 'is below 576'),
+  /** Tag on the bridge; absent: none. */
+  vlan: z.int().min(1, 'is not in 1 to 4094').max(4094, 'is not in 1 to 4094').exactOptional(),
 });
 
 export const placementSchema = z.strictObject({
@@ -147,6 +185,7 @@ export const vmRecordSchema = z.strictObject({
 
 export type Cpu = z.infer<typeof cpuSchema>;
 export type Memory = z.infer<typeof memorySchema>;
+export type DiskLimits = z.infer<typeof diskLimitsSchema>;
 export type Disk = z.infer<typeof diskSchema>;
 export type Nic = z.infer<typeof nicSchema>;
 export type VmSpec = z.infer<typeof vmSpecSchema>;

@@ -32,7 +32,7 @@ import { openAuthority } from '../../controller/ca/authority.js';
 import { createHostIdentity } from '../../controller/ca/host-identity.js';
 import { openRegister } from '../../controller/ca/register.js';
 import { createEngine } from '../../controller/engine/engine.js';
-import type { HostView } from '../../controller/engine/env.js';
+import type { HostView, RecordPlan } from '../../controller/engine/env.js';
 import { newId } from '../../controller/engine/ids.js';
 import { openLibrary } from '../../controller/images/library.js';
 import { createMemoryEventLog } from '../../controller/store/event-memory.js';
@@ -61,6 +61,8 @@ export interface Rig {
   readonly usage: Map<string, Partial<Pick<HostView, 'usage' | 'vmUsage'>>>;
   /** The next openTunnel is refused so. */
   tunnelRefusal: OstlerError | undefined;
+  /** What every agent says of a change of a VM. */
+  recordPlan: RecordPlan;
   /** Agent's ends of the console tunnels, in the order in which they were opened. */
   readonly tunnels: Duplex[];
   /** The last tunnel ends with an error, as after an error frame of the agent. */
@@ -136,6 +138,7 @@ export async function startRig(options: { readonly hosts?: number } = {}): Promi
       const view = agents.view(hostId);
       return view === undefined ? undefined : { ...view, ...usage.get(hostId) };
     },
+    planRecord: () => Promise.resolve(rig.recordPlan),
     openTunnel: () => {
       if (rig.tunnelRefusal !== undefined) return Promise.reject(rig.tunnelRefusal);
       const [near, far] = duplexPair();
@@ -213,6 +216,7 @@ export async function startRig(options: { readonly hosts?: number } = {}): Promi
     usage,
     tunnelRefusal: undefined,
     breakTunnel: (error) => void lastTunnel?.destroy(error),
+    recordPlan: { changes: [], refusals: [] },
     autoRun: true,
     client: (service, token = secrets.admin) => {
       const metadata = new Metadata();

@@ -248,17 +248,20 @@ void t.test('validate_only stores nothing and tells the plan', async (t) => {
   t.equal([...rig.deps.store.list('operation')].length, before);
 });
 
-void t.test('update: only names, description and labels; delete and undelete', async (t) => {
+void t.test('update: names, description and labels; delete and undelete', async (t) => {
   await rig.finished(await vms.createVm(blankVm('change-me')));
   const values = { displayName: '새 이름', labels: { tier: 'front' } };
-  const changed = await vms.updateVm({ vm: 'change-me', values, updateMask: { paths: ['display_name', 'labels'] } });
+  const paths = ['display_name', 'labels'];
+  await rig.finished(await vms.updateVm({ vm: 'change-me', values, updateMask: { paths } }));
+  const changed = await vms.getVm({ vm: 'change-me' });
   t.equal(changed.displayName, '새 이름');
   t.same({ ...changed.labels }, { tier: 'front' });
-  t.equal((await vms.updateVm({ vm: 'change-me', values: { name: 'changed' } })).name, 'changed');
+  await rig.finished(await vms.updateVm({ vm: 'change-me', values: { name: 'changed' } }));
   const only = await vms.updateVm({ vm: 'changed', values: { description: 'x' }, validateOnly: true });
-  t.equal(only.description, 'x');
+  t.same(only.plan, ['Change description of changed.']);
+  t.equal(only.id, '');
   t.equal((await vms.getVm({ vm: 'changed' })).description, '');
-  for (const path of ['spec', 'id', 'host'])
+  for (const path of ['id', 'host', 'spec.nothing'])
     await t.rejects(vms.updateVm({ vm: 'changed', values, updateMask: { paths: [path] } }), {
       code: 'UNSUPPORTED',
       message: new RegExp(path),

@@ -217,7 +217,7 @@ function vmHandlers(fake: Fake, httpPort: number): Handlers<(typeof vmService)['
       const vm = named(request.vm);
       const changed = { ...vm, ...pickMask(request.values ?? {}, request.updateMask?.paths ?? []) };
       if (!request.validateOnly) fake.vms.set(request.vm, changed);
-      return Promise.resolve(changed);
+      return start('vm.update', vm, request);
     },
     deleteVm: async (request) => start('vm.delete', named(request.vm), request),
     undeleteVm: async (request) => Promise.resolve({ ...named(request.vm), state: v1.VmState.STOPPED }),
@@ -260,6 +260,8 @@ function operationHandlers(fake: Fake): Handlers<(typeof operationService)['meth
       ...operation,
       state: states[end],
       percent: 100,
+      // As the controller does: at the end it tells what came of it, not what was done last.
+      detail: '',
       endTime: toWireTime(NOW),
       error: end === 'fail' && error !== undefined ? toErrorDetail(error.toInfo()) : null,
     };

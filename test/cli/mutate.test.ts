@@ -164,7 +164,7 @@ void t.test('stop, reboot and delete say what was asked for', async (t) => {
 
 void t.test('set sends the mask of what was given, and merges labels under the etag', async (t) => {
   const fake = await filled(t);
-  const { code, stderr } = await ostler(fake, [
+  const { code, stdout } = await ostler(fake, [
     'vm',
     'set',
     'web1',
@@ -176,7 +176,7 @@ void t.test('set sends the mask of what was given, and merges labels under the e
     'env',
   ]);
   t.equal(code, 0);
-  t.match(stderr, /web1 is changed: display_name, labels\./);
+  t.match(stdout, /web1 is changed: display_name, labels on h1/);
   const request = fake.requestOf('updateVm') as wire.v1.UpdateVmRequest;
   t.same(request.updateMask?.paths, ['display_name', 'labels']); // M-002
   t.same(request.values?.labels, { tier: 'back' });

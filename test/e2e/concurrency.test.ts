@@ -73,7 +73,8 @@ void t.test('two mutations at once: one wins, the other is told which operation 
 void t.test('a stale etag is refused', async (t) => {
   const created = await finish(await vms.createVm({ name: 'tagged', spec, start: false }));
   const { etag } = await vms.getVm({ vm: 'tagged' });
-  await vms.updateVm({ vm: 'tagged', values: { description: 'new' }, updateMask: { paths: ['description'] }, etag });
+  const updateMask = { paths: ['description'] };
+  await finish(await vms.updateVm({ vm: 'tagged', values: { description: 'new' }, updateMask, etag }));
   t.equal((await vms.getVm({ vm: created.target })).description, 'new');
   await t.rejects(vms.startVm({ vm: 'tagged', etag }), { code: 'STALE_ETAG' });
   await t.rejects(vms.deleteVm({ vm: 'tagged', etag }), { code: 'STALE_ETAG' });

@@ -47,6 +47,7 @@ function parentsAgents(): Agents {
       return () => listeners.delete(listener);
     },
     inspect: unused,
+    planRecord: unused,
     listRecords: unused,
     openTunnel: unused,
     disconnect: unused,

@@ -51,7 +51,7 @@ export interface FakeAgents extends Agents {
   inventory(id: string): void;
 }
 
-const KINDS = ['provision', 'start', 'shutdown', 'reboot', 'expunge', 'setRecord', 'forgetImage'] as const;
+const KINDS = ['provision', 'start', 'shutdown', 'reboot', 'expunge', 'setRecord', 'forgetImage', 'apply'] as const;
 
 export function kindOf(command: Command): (typeof KINDS)[number] {
   const kind = KINDS.find((one) => command[one] !== undefined && command[one] !== null);
@@ -189,6 +189,7 @@ export function createFakeAgents(deps: { readonly clock: Clock }): FakeAgents {
     },
     acknowledge: (id, commandId) => void hosts.get(id)?.unacknowledged.delete(commandId),
     inspect: () => Promise.reject(new Error('not simulated')),
+    planRecord: () => Promise.resolve({ changes: [], refusals: [] }),
     listRecords: () => Promise.reject(new Error('not simulated')),
     openTunnel: () => Promise.reject(new Error('not simulated')),
     disconnect: (id) => {
@@ -245,6 +246,7 @@ function execute(host: FakeHost, command: Command): CommandOutcome {
     case 'reboot':
     case 'setRecord':
     case 'forgetImage':
+    case 'apply':
       return { ok: true, domain: present, facts: {} };
   }
 }

@@ -65,12 +65,12 @@ function choose<T>(text: string | undefined, flag: string, words: Readonly<Recor
   return words[parseChoice(text, flag, Object.keys(words))];
 }
 
-function optional<T>(text: string | undefined, parse: (text: string) => T): T | undefined {
+export function optional<T>(text: string | undefined, parse: (text: string) => T): T | undefined {
   return text === undefined ? undefined : parse(text);
 }
 
 /** Drops the fields that are undefined: what is not said is the server's to decide. */
-function said<T extends object>(fields: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+export function said<T extends object>(fields: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
     [K in keyof T]: Exclude<T[K], undefined>;
   };
@@ -166,10 +166,9 @@ function disksOf(flags: VmFlags): ostler.v1.Disk.$Properties[] {
   return [root, ...iso, ...(flags.disk ?? []).map((text, index) => diskOf(text, index))];
 }
 
-const DISK_KEYS = ['name', 'size', 'bus', 'pool', 'image', 'device', 'clone'] as const;
+const DISK_KEYS = ['name', 'size', 'bus', 'pool', 'image', 'device', 'clone', 'volume'] as const;
 
-function diskOf(text: string, index: number): ostler.v1.Disk.$Properties {
-  const flag = '--disk';
+export function diskOf(text: string, index: number, flag = '--disk'): ostler.v1.Disk.$Properties {
   const keys = parseKeyValues(text, flag, DISK_KEYS);
   return said({
     name: keys.name ?? `data${index + 1}`,
@@ -179,23 +178,27 @@ function diskOf(text: string, index: number): ostler.v1.Disk.$Properties {
     bus: choose(keys.bus, `${flag} bus`, BUSES),
     device: choose(keys.device, `${flag} device`, DEVICES),
     clone: choose(keys.clone, `${flag} clone`, CLONES),
+    volume: keys.volume,
   });
 }
 
-const NIC_KEYS = ['name', 'bridge', 'mac', 'model', 'mtu'] as const;
+const NIC_KEYS = ['name', 'bridge', 'mac', 'model', 'mtu', 'vlan'] as const;
 
 /** Without --nic: one on the host's default bridge. */
 function nicsOf(flags: VmFlags): ostler.v1.Nic.$Properties[] {
   if (flags.nic === undefined) return [{ name: 'nic0' }];
-  return flags.nic.map((text, index) => {
-    const keys = parseKeyValues(text, '--nic', NIC_KEYS);
-    return said({
-      name: keys.name ?? `nic${index}`,
-      bridge: keys.bridge,
-      mac: keys.mac?.toLowerCase(),
-      model: choose(keys.model, '--nic model', NIC_MODELS),
-      mtu: optional(keys.mtu, (mtu) => parseCount(mtu, '--nic mtu')),
-    });
+  return flags.nic.map((text, index) => nicOf(text, index));
+}
+
+export function nicOf(text: string, index: number, flag = '--nic'): ostler.v1.Nic.$Properties {
+  const keys = parseKeyValues(text, flag, NIC_KEYS);
+  return said({
+    name: keys.name ?? `nic${index}`,
+    bridge: keys.bridge,
+    mac: keys.mac?.toLowerCase(),
+    model: choose(keys.model, `${flag} model`, NIC_MODELS),
+    mtu: optional(keys.mtu, (mtu) => parseCount(mtu, `${flag} mtu`)),
+    vlan: optional(keys.vlan, (vlan) => parseCount(vlan, `${flag} vlan`)),
   });
 }
 

@@ -1,13 +1,16 @@
 import type { Command } from 'commander';
-import { say, type Context } from '../context.js';
+import { ostler } from '../../../proto/gen/ostler.js';
+import type { Context } from '../context.js';
 import { usageError } from '../errors.js';
-import { gather, parseLabel } from '../input/key-values.js';
-import { sendMutation } from '../mutate.js';
-import { printOne } from '../output/print.js';
-import { harmless } from '../output/text.js';
+import { parseSeconds } from '../input/duration.js';
+import { gather, parseCount, parseLabel } from '../input/key-values.js';
+import { parseSize } from '../input/size.js';
+import { optional, said } from '../input/vm-flags.js';
+import { mutate } from '../mutate.js';
 import { writeAll } from '../io.js';
 import { examples, type Shell } from '../shell.js';
-import { vmView } from './vm-view.js';
+
+const { v1 } = ostler;
 
 interface SetFlags {
   readonly name?: string;
@@ -15,33 +18,65 @@ interface SetFlags {
   readonly description?: string;
   readonly label?: readonly string[];
   readonly unlabel?: readonly string[];
+  readonly cpus?: string;
+  readonly maxCpus?: string;
+  readonly sockets?: string;
+  readonly cores?: string;
+  readonly threads?: string;
+  readonly cpuModel?: string;
+  readonly memory?: string;
+  readonly maxMemory?: string;
+  readonly bootOrder?: string;
+  readonly shutdownTimeout?: string;
+  readonly forceAfter?: boolean;
+  readonly keepRunning?: boolean;
   readonly etag?: string;
 }
 
 export function addVmSet(parent: Command, shell: Shell): void {
   parent
     .command('set')
-    .description("change a VM's names, description and labels")
+    .description(
+      'change a VM: names and labels, vCPUs and memory (at once while it runs), or what is for its next start',
+    )
     .argument('<name>', 'name, id or UUID')
     .option('--name <name>', "the guest's host name")
     .option('--display-name <text>', 'name for people, in any script')
     .option('--description <text>', 'note for people; "" removes it')
     .option('--label <k=v>', 'set a label (repeatable)', gather)
     .option('--unlabel <k>', 'remove a label (repeatable)', gather)
+    .option('--cpus <n>', 'vCPUs; a running VM only gains some, up to its maximum')
+    .option('--max-cpus <n>', 'ceiling of hotplug, from the next start on')
+    .option('--sockets <n>', 'sockets (stopped VM)')
+    .option('--cores <n>', 'cores per socket (stopped VM)')
+    .option('--threads <n>', 'threads per core (stopped VM)')
+    .option('--cpu-model <model>', 'CPU model (stopped VM)')
+    .option('--memory <size>', 'memory; a running VM only gains some, up to its maximum')
+    .option('--max-memory <size>', 'ceiling of hotplug, from the next start on')
+    .option('--boot-order <names>', 'disks and NICs by name, with commas; from the next start on')
+    .option('--shutdown-timeout <time>', 'how long the guest may take to shut down')
+    .option('--force-after', 'pull the plug when that time is over')
+    .option('--keep-running', 'let it run on when that time is over')
     .option('--etag <etag>', 'only if nobody changed the VM since this etag was read')
     .addHelpText(
       'after',
-      examples('ostler vm set web1 --display-name 웹서버', 'ostler vm set web1 --label tier=front --unlabel old'),
+      examples(
+        'ostler vm set web1 --display-name 웹서버',
+        'ostler vm set web1 --label tier=front --unlabel old',
+        'ostler vm set web1 --cpus 4 --memory 8GiB --dry-run',
+      ),
     )
     .action(shell.verb(setVm));
 }
 
-// M-002, M-003
+// M-002, M-003, C-097, C-109, M-045, M-046
 async function setVm(context: Context, vm: string, flags: SetFlags): Promise<number> {
   const { vms } = context.clients();
   const { interrupted: signal } = context.io;
   const values = pick({ name: flags.name, displayName: flags.displayName, description: flags.description });
   const paths = Object.keys(values).map((key) => (key === 'displayName' ? 'display_name' : key));
+  const spec = specOf(flags);
+  paths.push(...spec.paths);
   let etag = flags.etag ?? '';
   let labels: Record<string, string> | undefined;
   if (flags.label !== undefined || flags.unlabel !== undefined) {
@@ -52,22 +87,43 @@ async function setVm(context: Context, vm: string, flags: SetFlags): Promise<num
     paths.push('labels');
   }
   if (paths.length === 0) throw usageError('There is nothing to change.', 'See: ostler vm set --help');
-  const changed = await sendMutation(context, (fields) =>
-    vms.updateVm(
-      {
-        vm,
-        values: { ...values, ...(labels === undefined ? {} : { labels }) },
-        updateMask: { paths },
-        etag,
-        ...fields,
-      },
-      { signal },
-    ),
+  const all = { ...values, ...(labels === undefined ? {} : { labels }), spec: spec.values };
+  return mutate(context, `is changed: ${paths.join(', ')}`, (fields) =>
+    vms.updateVm({ vm, values: all, updateMask: { paths }, etag, ...fields }, { signal }),
   );
-  const done = context.globals.dryRun ? 'would be changed' : 'is changed';
-  if (context.globals.output === 'table') say(context, `${harmless(changed.name)} ${done}: ${paths.join(', ')}.`);
-  else await printOne(context, vmView, changed);
-  return 0;
+}
+
+/** The part of the spec that the flags name, and its paths. */
+function specOf(flags: SetFlags): { readonly values: ostler.v1.VmSpec.$Properties; readonly paths: readonly string[] } {
+  if (flags.forceAfter === true && flags.keepRunning === true)
+    throw usageError('--force-after and --keep-running exclude each other.', 'Leave one out.', '--keep-running');
+  const count = (text: string | undefined, flag: string) => optional(text, (value) => parseCount(value, flag));
+  const cpu = said({
+    vcpus: count(flags.cpus, '--cpus'),
+    maxVcpus: count(flags.maxCpus, '--max-cpus'),
+    sockets: count(flags.sockets, '--sockets'),
+    cores: count(flags.cores, '--cores'),
+    threads: count(flags.threads, '--threads'),
+    model: flags.cpuModel,
+  });
+  const memory = said({
+    sizeBytes: optional(flags.memory, (text) => parseSize(text, '--memory')),
+    maxSizeBytes: optional(flags.maxMemory, (text) => parseSize(text, '--max-memory')),
+  });
+  const rest = said({
+    bootOrder: flags.bootOrder?.split(','),
+    shutdownTimeoutSeconds: optional(flags.shutdownTimeout, (text) => parseSeconds(text, '--shutdown-timeout')),
+    onShutdownTimeout:
+      flags.forceAfter === true
+        ? v1.TimeoutAction.FORCE_OFF
+        : flags.keepRunning === true
+          ? v1.TimeoutAction.KEEP_RUNNING
+          : undefined,
+  });
+  const named = (prefix: string, fields: object): string[] =>
+    Object.keys(fields).map((key) => prefix + key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
+  const paths = [...named('spec.cpu.', cpu), ...named('spec.memory.', memory), ...named('spec.', rest)];
+  return { values: { cpu, memory, ...rest }, paths };
 }
 
 function mergeLabels(current: Readonly<Record<string, string>>, flags: SetFlags): Record<string, string> {

@@ -34,8 +34,24 @@ function diskLine(disk: ostler.v1.Disk.$Properties): string {
     word(v1.DiskBus[disk.bus ?? 0]),
     disk.image ? `image ${disk.image}${disk.clone === v1.CloneMode.FULL ? ' (full clone)' : ''}` : 'blank',
     disk.pool ? `pool ${disk.pool}` : '',
+    disk.volume ? `volume ${disk.volume}` : '',
+    limitsOf(disk.limits),
   ];
   return `${disk.name ?? ''}: ${parts.filter((part) => part !== '').join(', ')}`;
+}
+
+function limitsOf(limits: ostler.v1.DiskLimits.$Properties | null | undefined): string {
+  if (!limits) return '';
+  const rate = (value: number | null | undefined, what: string): string[] =>
+    value ? [`${formatBytes(value)}/s ${what}`] : [];
+  const iops = (value: number | null | undefined, what: string): string[] => (value ? [`${value} ${what}/s`] : []);
+  const parts = [
+    ...rate(limits.readBytesPerSecond, 'read'),
+    ...rate(limits.writeBytesPerSecond, 'written'),
+    ...iops(limits.readIops, 'reads'),
+    ...iops(limits.writeIops, 'writes'),
+  ];
+  return parts.length === 0 ? '' : `at most ${parts.join(' and ')}`;
 }
 
 function nicLine(nic: ostler.v1.Nic.$Properties): string {
@@ -44,6 +60,7 @@ function nicLine(nic: ostler.v1.Nic.$Properties): string {
     nic.bridge ? `bridge ${nic.bridge}` : '',
     word(v1.NicModel[nic.model ?? 0]),
     nic.mtu ? `mtu ${nic.mtu}` : '',
+    nic.vlan ? `vlan ${nic.vlan}` : '',
   ];
   return `${nic.name ?? ''}: ${parts.filter((part) => part !== '').join(', ')}`;
 }
@@ -142,6 +159,7 @@ export const vmView: View<Vm> = {
     ['State', vm.stateReason ? `${vmState(vm)}: ${vm.stateReason}` : vmState(vm)],
     ...only('Operation', vm.operation),
     ...only('libvirt says', liveLine(vm)),
+    ...only('Pending', (vm.pending ?? []).map((change) => change.sentence ?? '').join('\n')),
     ['Host', vm.host ?? ''],
     ['CPU', cpuLine(vm)],
     ['Memory', memoryLine(vm)],

@@ -5,6 +5,7 @@ import { addVmCreate } from './vm-create.js';
 import { addVmDelete, addVmReboot, addVmStart, addVmStop, addVmUndelete } from './vm-lifecycle.js';
 import { addVmList, addVmShow, addVmStatus } from './vm-list.js';
 import { addVmSet, addVmUserData } from './vm-set.js';
+import { addVmCdrom, addVmDisk, addVmNic, addVmPending } from './vm-device.js';
 import { addVmTop } from './top.js';
 
 /** Verbs that may also stand without their noun: `ostler start web1`. */
@@ -21,6 +22,10 @@ export function addVm(program: Command, shell: Shell): void {
   addVmStatus(vm, shell);
   addVmUndelete(vm, shell);
   addVmSet(vm, shell);
+  addVmDisk(vm, shell);
+  addVmNic(vm, shell);
+  addVmCdrom(vm, shell);
+  addVmPending(vm, shell);
   addVmUserData(vm, shell);
   addVmTop(vm, shell);
 }

@@ -31,7 +31,14 @@ export type CommandBody =
   | { readonly kind: 'reboot'; readonly force: boolean }
   | { readonly kind: 'expunge'; readonly record: VmRecord }
   | { readonly kind: 'set-record'; readonly record: VmRecord }
-  | { readonly kind: 'forget-image'; readonly imageId: string };
+  | { readonly kind: 'forget-image'; readonly imageId: string }
+  | {
+      readonly kind: 'apply';
+      readonly previous: VmRecord;
+      readonly record: VmRecord;
+      readonly images: readonly ImageRef[];
+      readonly deleteVolumes: boolean;
+    };
 
 export interface StepRule {
   /** One sentence: what the step does. */
