@@ -72,8 +72,9 @@ export async function createAgent(config: AgentConfig, deps: AgentDeps, ending: 
     { machineId },
     { host, clock, log, fault, fetch: (image, offset, signal) => link.fetchImage(image, offset, signal) },
   );
+  const chains = { hypervisor, host, pools, layout, intents, clock, log, fault };
   const executors = createExecutors({
-    ...{ hypervisor, host, pools, images, layout, accelerator, intents, clock, log, fault },
+    ...{ ...chains, images, accelerator },
     defaultBridge: config.defaultBridge,
     qemuLogDirectory: config.libvirt.qemuLogDirectory,
     closeConsoles: (uuid) => consoles.close(uuid),
@@ -88,7 +89,7 @@ export async function createAgent(config: AgentConfig, deps: AgentDeps, ending: 
   let metricsIntervalMs = config.metricsIntervalMs;
   const link: Link = createLink({
     ...{ journal, outbox, runner, clock, log, random: deps.random },
-    query: { hypervisor, observer, consoles, log },
+    query: { hypervisor, observer, consoles, log, chains },
     identity: () => readIdentity(layout.identityFile),
     hello: async () => ({
       ...{ instanceId, bootId, facts: await prepared.then(() => facts.current()) },

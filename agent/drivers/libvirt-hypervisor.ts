@@ -19,6 +19,7 @@ import {
 } from '../libvirt/index.js';
 import { fromLibvirt } from './libvirt-errors.js';
 import { libvirtEvents } from './libvirt-events.js';
+import { blockCalls } from './libvirt-blocks.js';
 import { ensureDirPool, listPools } from './libvirt-pools.js';
 import { STATS_GROUPS, toDomainStats } from './libvirt-stats.js';
 
@@ -71,6 +72,7 @@ export function createLibvirtHypervisor(options: LibvirtOptions): Hypervisor {
     ...domainCalls(client),
     ...guestCalls(client),
     ...poolCalls(client),
+    ...blockCalls(client),
     events: (signal) => libvirtEvents(client, signal),
     close() {
       client.close();

@@ -8,6 +8,7 @@ import { parseXml, serializeNode } from '../xml/document.js';
 import { editDomain, removeRecord, setRecord } from '../xml/edit.js';
 import { METADATA_NAMESPACE, metadataElements, parseRecord, readMetadataXml } from '../xml/metadata.js';
 import { readDomain } from '../xml/read-domain.js';
+import { fakeBlockCalls } from './blocks.js';
 import { createFakeConsole, type FakeConsole, type GuestManners } from './guest.js';
 import { withFaults, type FaultControls } from './faults.js';
 
@@ -67,7 +68,21 @@ export function createFakeHypervisor(options: {
     connected: true,
     reason: '',
   };
-  const plain: Hypervisor = { ...stateCalls(world), ...domainCalls(world), ...powerCalls(world), ...poolCalls(world) };
+  const calls = { ...stateCalls(world), ...domainCalls(world), ...powerCalls(world), ...poolCalls(world) };
+  const blocks = fakeBlockCalls({
+    active: (uuid) => activeDomain(world, uuid),
+    run(xml) {
+      const domain = domainOf(world, readDomain(xml).uuid);
+      Object.assign(domain, {
+        state: 'running',
+        reason: 'restored',
+        startedMs: options.clock.monotonic(),
+        liveXml: xml,
+      });
+      lifecycle(world, domain, 'started', 'restored');
+    },
+  });
+  const plain: Hypervisor = { ...calls, ...blocks };
   Object.defineProperties(plain, {
     connected: { get: () => world.connected },
     disconnectReason: { get: () => world.reason },
@@ -114,6 +129,12 @@ function lifecycle(world: World, { uuid, name }: FakeDomain, event: string, deta
 function domainOf(world: World, uuid: string): FakeDomain {
   const domain = world.domains.get(uuid);
   if (domain === undefined) throw new OstlerError('NOT_FOUND', `no domain with UUID ${uuid}`);
+  return domain;
+}
+
+function activeDomain(world: World, uuid: string): FakeDomain {
+  const domain = domainOf(world, uuid);
+  if (!isActive(domain.state)) throw new OstlerError('WRONG_STATE', 'domain is not running');
   return domain;
 }
 
@@ -263,8 +284,9 @@ function domainCalls(world: World): DomainPart {
       const [element] = metadataElements(parseXml(domainOf(world, uuid).xml).root);
       return Promise.resolve(element === undefined ? undefined : serializeNode(element));
     },
-    setMetadata(uuid, { xml }) {
+    setMetadata(uuid, { namespace, xml }) {
       const domain = domainOf(world, uuid);
+      if (namespace !== METADATA_NAMESPACE) return Promise.resolve();
       const parsed = xml === undefined ? undefined : parseRecord(readMetadataXml(xml));
       if (parsed?.ok === false) throw new OstlerError('HYPERVISOR_ERROR', parsed.reason);
       domain.xml = editDomain(domain.xml, [parsed === undefined ? removeRecord() : setRecord(parsed.record)]);
@@ -298,11 +320,7 @@ type PowerPart = Part<
 function powerCalls(world: World): PowerPart {
   const { clock, manners } = world;
   const later = (ms: number, action: () => void): void => void clock.sleep(ms).then(action);
-  const active = (uuid: string): FakeDomain => {
-    const domain = domainOf(world, uuid);
-    if (!isActive(domain.state)) throw new OstlerError('WRONG_STATE', 'domain is not running');
-    return domain;
-  };
+  const active = (uuid: string): FakeDomain => activeDomain(world, uuid);
   const boot = (domain: FakeDomain): void => {
     domain.console.say(`fake boot of ${domain.name}\nlogin: `);
     if (manners.agentMs >= 0) later(manners.agentMs, () => connectAgent(world, domain));

@@ -1,10 +1,19 @@
-import { CONSOLE_KINDS, domainReportToWire, enumFromWire, vmRecordToWire } from '../../proto/convert.js';
+import {
+  CONSOLE_KINDS,
+  domainReportToWire,
+  enumFromWire,
+  snapshotListToWire,
+  vmRecordFromWire,
+  vmRecordToWire,
+} from '../../proto/convert.js';
 import type { ostler } from '../../proto/gen/ostler.js';
 import { invalidField, OstlerError, toOstlerError } from '../../proto/kit/errors.js';
 import type { Log } from '../../proto/kit/log.js';
 import { uuidSchema } from '../../proto/model/names.js';
 import { toErrorDetail } from '../../proto/status.js';
 import type { Consoles } from '../drivers/console.js';
+import { listSnapshots } from '../drivers/snapshots/list.js';
+import type { ChainDeps } from '../drivers/snapshots/scene.js';
 import type { Observer } from '../drivers/observe.js';
 import type { Hypervisor } from '../hypervisor.js';
 import { parseRecord, readMetadataXml, METADATA_NAMESPACE } from '../xml/metadata.js';
@@ -18,6 +27,7 @@ export interface QueryDeps {
   readonly observer: Observer;
   readonly consoles: Consoles;
   readonly log: Log;
+  readonly chains: ChainDeps;
   /** A new stream of the present link. */
   readonly openTunnelCall: () => TunnelCall;
 }
@@ -32,9 +42,13 @@ export async function answerQuery(query: WireQuery, deps: QueryDeps): Promise<Wi
   }
 }
 
-function answer(query: WireQuery, deps: QueryDeps): Promise<Omit<WireResult, 'query'>> {
+async function answer(query: WireQuery, deps: QueryDeps): Promise<Omit<WireResult, 'query'>> {
   if (query.inspect) return inspect(uuidOf(query.inspect.vmUuid), deps.hypervisor);
   if (query.listRecords) return listRecords(deps);
+  if (query.listSnapshots) {
+    const record = vmRecordFromWire(query.listSnapshots.record, 'query.list_snapshots.record');
+    return { snapshots: snapshotListToWire(await listSnapshots(record, deps.chains)) };
+  }
   if (query.openTunnel) return openTunnel(query.openTunnel, deps);
   throw new OstlerError('UNSUPPORTED', 'The controller asked something that this agent does not know.', {
     remedy: 'Update ostler-agent on this host to the version of the controller.',

@@ -7,6 +7,7 @@ import type { OperationArgs, OperationDoc, PlacementDoc, VmDoc } from '../core/m
 import type { CommandOutcome } from '../core/operations/machine.js';
 import type { VmStateName } from '../core/vm-state.js';
 import type { DomainReport, HostFacts } from '../../proto/model/host.js';
+import type { SnapshotList } from '../../proto/model/snapshot.js';
 import type { VmRecord } from '../../proto/model/vm.js';
 import type { Stored } from '../store/store.js';
 import type { ostler } from '../../proto/gen/ostler.js';
@@ -75,6 +76,7 @@ export interface Agents {
     readonly unreadable: Readonly<Record<string, string>>;
     readonly domains: readonly DomainReport[];
   }>;
+  listSnapshots(hostId: string, record: VmRecord, signal: AbortSignal): Promise<SnapshotList>;
   /** Bytes of a console through the agent's dial-out. `history` resolves with what the serial console printed before. */
   openTunnel(hostId: string, vmUuid: string, kind: 'serial' | 'vnc', signal: AbortSignal): Promise<Duplex>;
   /** Ends the link of a host that was deleted or re-joined. */

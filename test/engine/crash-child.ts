@@ -47,6 +47,7 @@ function parentsAgents(): Agents {
       return () => listeners.delete(listener);
     },
     inspect: unused,
+    listSnapshots: () => Promise.reject(new Error('not simulated')),
     listRecords: unused,
     openTunnel: unused,
     disconnect: unused,

@@ -189,6 +189,7 @@ export function createFakeAgents(deps: { readonly clock: Clock }): FakeAgents {
     },
     acknowledge: (id, commandId) => void hosts.get(id)?.unacknowledged.delete(commandId),
     inspect: () => Promise.reject(new Error('not simulated')),
+    listSnapshots: () => Promise.reject(new Error('not simulated')),
     listRecords: () => Promise.reject(new Error('not simulated')),
     openTunnel: () => Promise.reject(new Error('not simulated')),
     disconnect: (id) => {

@@ -7,6 +7,7 @@ import type { OperationArgs, OperationDoc, PlacementDoc, VmDoc } from '../model.
 import type { ClusterView } from '../view.js';
 import type { DomainReport } from '../../../proto/model/host.js';
 import type { ImageRef } from '../../../proto/model/image.js';
+import type { SnapshotChanges, SnapshotWish } from '../../../proto/model/snapshot.js';
 import type { VmRecord } from '../../../proto/model/vm.js';
 
 /** What an agent answered to a command. */
@@ -31,7 +32,22 @@ export type CommandBody =
   | { readonly kind: 'reboot'; readonly force: boolean }
   | { readonly kind: 'expunge'; readonly record: VmRecord }
   | { readonly kind: 'set-record'; readonly record: VmRecord }
-  | { readonly kind: 'forget-image'; readonly imageId: string };
+  | { readonly kind: 'forget-image'; readonly imageId: string }
+  | {
+      readonly kind: 'snapshot-create';
+      readonly record: VmRecord;
+      readonly wish: SnapshotWish;
+      readonly limit: number;
+    }
+  | { readonly kind: 'snapshot-revert'; readonly record: VmRecord; readonly snapshot: string }
+  | { readonly kind: 'snapshot-delete'; readonly record: VmRecord; readonly snapshot: string }
+  | {
+      readonly kind: 'snapshot-update';
+      readonly record: VmRecord;
+      readonly snapshot: string;
+      readonly changes: SnapshotChanges;
+    }
+  | { readonly kind: 'snapshot-flatten'; readonly record: VmRecord; readonly disks: readonly string[] };
 
 export interface StepRule {
   /** One sentence: what the step does. */
