@@ -75,7 +75,7 @@ export function blockCalls(client: Client): BlockPart {
     async blockJob(uuid, path) {
       const call = client.call('domainGetBlockJobInfo', { dom: domainOf(uuid), path }, QUICK);
       const { found, cur, end } = await named('tell of a block job', call);
-      return found ? { done: Number(cur), total: Number(end) } : undefined;
+      return found ? { done: cur, total: end } : undefined;
     },
     async endBlockJob(uuid, path, { pivot }) {
       const args = { dom: domainOf(uuid), path, flags: pivot ? BLOCK_JOB_ABORT.PIVOT : 0 };

@@ -130,7 +130,11 @@ function fakeQemuImg(files: FakeFiles): QemuImg {
       files.set(path, resizeQcow2(required(files, path), sizeBytes));
       return Promise.resolve();
     },
-    commit: ({ top, base }) => Promise.resolve().then(() => void [required(files, top), required(files, base)]),
+    commit({ top, base }) {
+      required(files, top);
+      required(files, base);
+      return Promise.resolve();
+    },
     rebase: (path, backing) =>
       Promise.resolve().then(() => void files.set(path, rebaseQcow2(required(files, path), backing))),
     rename: (path, backing) =>

@@ -6,6 +6,7 @@ import type { VmJson } from './vm-view.js';
 /** Snapshots of a VM that runs: taken and merged away under a guest that goes on writing. */
 const cluster: Cluster = await startCluster();
 t.teardown(() => cluster.down());
+t.setTimeout(900_000);
 await cluster.join('h1');
 await cluster.importGuest();
 const vm: Subject = await makeSubject(cluster, 'live', ['--disk', 'name=data1,size=64MiB']);

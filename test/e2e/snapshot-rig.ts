@@ -23,6 +23,13 @@ export interface SnapshotJson {
   }[];
 }
 
+interface ExecStatus {
+  readonly exited: boolean;
+  readonly exitcode?: number;
+  readonly 'out-data'?: string;
+  readonly 'err-data'?: string;
+}
+
 const POOL = '/var/lib/libvirt/images';
 
 /** One VM with a guest in it, on host h1, and what tests of its snapshots do with it. */
@@ -73,15 +80,23 @@ export async function makeSubject(cluster: Cluster, name: string, args: readonly
       const run = { path: '/bin/sh', arg: ['-c', line], 'capture-output': true };
       const { pid } = (await askAgent({ execute: 'guest-exec', arguments: run })) as { pid: number };
       const status = await eventually(`the guest to run ${line}`, 60, async () => {
-        const one = (await askAgent({ execute: 'guest-exec-status', arguments: { pid } })) as Record<string, unknown>;
-        if (one['exited'] !== true) throw new Error('it still runs');
+        const one = (await askAgent({ execute: 'guest-exec-status', arguments: { pid } })) as ExecStatus;
+        if (!one.exited) throw new Error('it still runs');
         return one;
       });
-      const text = (key: string): string => Buffer.from(String(status[key] ?? ''), 'base64').toString();
-      if (status['exitcode'] !== 0) throw new Error(`in the guest: ${line}: ${text('err-data')}`);
+      const text = (key: 'out-data' | 'err-data'): string => Buffer.from(status[key] ?? '', 'base64').toString();
+      if (status.exitcode !== 0) throw new Error(`in the guest: ${line}: ${text('err-data')}`);
       return text('out-data').trim();
     },
-    agent: () => eventually('the guest agent', 120, async () => void (await askAgent({ execute: 'guest-ping' })), 500),
+    agent: () =>
+      eventually(
+        'the guest agent',
+        120,
+        async () => {
+          await askAgent({ execute: 'guest-ping' });
+        },
+        500,
+      ),
     booted: async (count) => {
       const pattern = /EVENT data-mounted/;
       await serialMatch(cluster, { host: 'h1', vmId: id, pattern, count, seconds: 120 });

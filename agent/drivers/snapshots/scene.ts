@@ -106,8 +106,11 @@ async function withPresentDisks(scene: Scene): Promise<ChainState> {
     const { backingFile } = await scene.deps.host.qemuImg.info(scene.path(name));
     files[name] = { disk, backing: backingFile ?? '' };
   }
-  for (const [disk, name] of Object.entries(state.current)) if (current[disk] === undefined) delete files[name];
-  return { ...state, files, current };
+  const gone = new Set(
+    Object.entries(state.current).flatMap(([disk, name]) => (current[disk] === undefined ? [name] : [])),
+  );
+  const left = Object.fromEntries(Object.entries(files).filter(([name]) => !gone.has(name)));
+  return { ...state, files: left, current };
 }
 
 /** Writes the document; durable when it returns. */
