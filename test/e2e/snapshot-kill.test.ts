@@ -2,8 +2,8 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { startCluster } from './cluster.js';
-import { settled, supervise } from './kill-rig.js';
-import { makeSubject } from './snapshot-rig.js';
+import { supervise } from './kill-rig.js';
+import { makeSubject, settled } from './snapshot-rig.js';
 
 /**
  * kill -9 of the agent inside every snapshot verb, under a guest that runs on. Each round takes two snapshots and deletes
@@ -35,16 +35,16 @@ await cluster.online('h1');
 
 /** Runs a verb while the agent is let die at the present point; it must succeed all the same. */
 async function mortally(args: readonly string[]): Promise<void> {
-  const before = supervised.kills();
+  const before = supervised.kills;
   await writeFile(gate, '');
   await vm.ok(args);
-  if (supervised.kills() > before) await cluster.online('h1');
+  if (supervised.kills > before) await cluster.online('h1');
   await settled(cluster);
 }
 
 async function write(value: number): Promise<void> {
   const line = `tr '\\0' '\\${value.toString(8).padStart(3, '0')}' < /dev/zero | dd of=/dev/vdb bs=4096 count=16 iflag=fullblock conv=fsync 2>/dev/null`;
-  await vm.guest(`${line}; echo ${value} > /data/value; sync`);
+  await vm.guest(`${line}; echo ${value} | tee /tmp/value > /data/value; sync`);
 }
 
 async function holds(file: string, value: number): Promise<boolean> {
@@ -73,6 +73,13 @@ for (let round = 0; round < ROUNDS; round += 1) {
     t.same(list.map((one) => [one.name, one.state]), [['low', 'SNAPSHOT_READY'], ['high', 'SNAPSHOT_READY']]); // prettier-ignore
     t.ok(await holds(fileOf('low'), value), 'the first snapshot holds what was flushed before it');
     t.ok(await holds(fileOf('high'), value + 1), 'the second, too');
+    if (memory.includes('--memory')) {
+      await mortally(['snapshot', 'revert', 'mortal', 'high', '--yes']);
+      await vm.agent();
+      t.equal(await vm.guest('cat /tmp/value'), String(value + 1), 'V-50: the memory of that moment');
+      t.equal(await vm.guest('cat /data/value'), String(value + 1), 'and its disks');
+      await write(value + 2);
+    }
     await mortally(['snapshot', 'delete', 'mortal', 'low', '--yes']);
     const [high] = await vm.list();
     t.ok(await holds(high?.disks.find((disk) => disk.name === 'data1')?.file ?? '', value + 1), 'the other is whole');
@@ -89,7 +96,7 @@ for (let round = 0; round < ROUNDS; round += 1) {
 }
 
 void t.test('it died often enough', async (t) => {
-  const kills = supervised.kills();
+  const kills = supervised.kills;
   t.ok(kills >= ROUNDS * 2, `${kills} kills`);
   await supervised.stop();
 });

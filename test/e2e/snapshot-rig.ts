@@ -1,7 +1,7 @@
 import type { Cluster } from './cluster.js';
 import { eventually } from './eventually.js';
 import { serialMatch } from './serial.js';
-import type { VmJson } from './vm-view.js';
+import type { OperationJson, VmJson } from './vm-view.js';
 
 export interface SnapshotJson {
   readonly id: string;
@@ -122,4 +122,19 @@ export async function makeSubject(cluster: Cluster, name: string, args: readonly
     },
   };
   return subject;
+}
+
+/** Waits until no operation is at work, and says how they ended. */
+export function settled(cluster: Cluster, seconds = 60): Promise<readonly OperationJson[]> {
+  return eventually(
+    'all operations to end',
+    seconds,
+    async () => {
+      const operations = await cluster.json<OperationJson[]>(['op', 'list']);
+      const open = operations.find((one) => !['SUCCEEDED', 'FAILED', 'CANCELLED'].includes(one.state));
+      if (open !== undefined) throw new Error(`${open.kind} is ${open.state}`);
+      return operations;
+    },
+    200,
+  );
 }

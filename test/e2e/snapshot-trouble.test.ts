@@ -1,8 +1,7 @@
 import t from 'tap';
 import { startCluster, type Cluster } from './cluster.js';
 import { eventually } from './eventually.js';
-import { settled } from './kill-rig.js';
-import { makeSubject, type Subject } from './snapshot-rig.js';
+import { makeSubject, settled, type Subject } from './snapshot-rig.js';
 
 /** No room, no libvirt, second thoughts: every snapshot verb under a guest that runs on, on a pool of 220 MiB. */
 const cluster: Cluster = await startCluster();

@@ -51,7 +51,11 @@ export interface FakeAgents extends Agents {
   inventory(id: string): void;
 }
 
-const KINDS = ['provision', 'start', 'shutdown', 'reboot', 'expunge', 'setRecord', 'forgetImage'] as const;
+const SNAPSHOT_KINDS = ['createSnapshot', 'revertSnapshot', 'deleteSnapshot', 'updateSnapshot', 'flatten'] as const;
+const KINDS = [
+  ...(['provision', 'start', 'shutdown', 'reboot', 'expunge', 'setRecord', 'forgetImage'] as const),
+  ...SNAPSHOT_KINDS,
+] as const;
 
 export function kindOf(command: Command): (typeof KINDS)[number] {
   const kind = KINDS.find((one) => command[one] !== undefined && command[one] !== null);
@@ -246,6 +250,11 @@ function execute(host: FakeHost, command: Command): CommandOutcome {
     case 'reboot':
     case 'setRecord':
     case 'forgetImage':
+    case 'createSnapshot':
+    case 'revertSnapshot':
+    case 'deleteSnapshot':
+    case 'updateSnapshot':
+    case 'flatten':
       return { ok: true, domain: present, facts: {} };
   }
 }

@@ -88,7 +88,12 @@ function neither(scene: Scene): OstlerError {
 
 /** Before the decision the overlays are nobody's; after it the present of before is given up. */
 export async function settleRevert(scene: Scene, pending: Extract<Pending, { kind: 'revert' }>): Promise<void> {
-  const seen = await look(scene);
+  let seen = await look(scene);
+  if (seen.active) {
+    // Memory that is being read back by a call of the process before.
+    await awaitQuiet(scene);
+    seen = await look(scene);
+  }
   const { next, decided } = pending;
   const before = isOn(seen, scene.doc.state);
   if (!decided || (seen.active && before)) {
