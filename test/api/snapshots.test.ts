@@ -40,7 +40,7 @@ void t.test('created by an operation on the VM, which runs on', async (t) => {
 });
 
 void t.test('refusals name the field or the remedy', async (t) => {
-  const wrong: readonly [object, object][] = [
+  const wrong: readonly [object, { code: string; field?: string }][] = [
     [{ name: 'a/b' }, { code: 'INVALID_FIELD', field: 'name' }],
     [{ name: ' a' }, { code: 'INVALID_FIELD', field: 'name' }],
     [{ disks: ['../x'] }, { code: 'INVALID_FIELD', field: 'disks[0]' }],
@@ -54,13 +54,14 @@ void t.test('refusals name the field or the remedy', async (t) => {
     await t.rejects(snapshots.createSnapshot({ vm: 'web1', ...request }), refusal, JSON.stringify(request));
   const runs = { code: 'WRONG_STATE', remedy: /ostler stop web1/ };
   await t.rejects(snapshots.revertSnapshot({ vm: 'web1', snapshot: 'plain' }), runs, 'C-132, C-039');
-  const masks = [['disks'], []];
-  for (const paths of masks)
-    await t.rejects(
-      snapshots.updateSnapshot({ vm: 'web1', snapshot: 'plain', values: {}, updateMask: { paths } }),
-      { field: 'update_mask' },
-      'C-133: metadata only',
-    );
+  const masks = [
+    [['disks'], 'UNSUPPORTED'],
+    [[], 'INVALID_FIELD'],
+  ] as const;
+  for (const [paths, code] of masks) {
+    const request = { vm: 'web1', snapshot: 'plain', values: {}, updateMask: { paths: [...paths] } };
+    await t.rejects(snapshots.updateSnapshot(request), { code, field: 'update_mask' }, 'C-133: metadata only');
+  }
 });
 
 void t.test('back to one with memory: a stopped VM runs again', async (t) => {

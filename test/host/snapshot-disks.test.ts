@@ -9,6 +9,7 @@ import { createIntents } from '../../agent/drivers/intents.js';
 import { createPools } from '../../agent/drivers/pools.js';
 import { createSnapshot } from '../../agent/drivers/snapshots/create.js';
 import { deleteSnapshot } from '../../agent/drivers/snapshots/delete.js';
+import { refuseDiskInSnapshot } from '../../agent/drivers/snapshots/guard.js';
 import { flattenDisks } from '../../agent/drivers/snapshots/flatten.js';
 import { listSnapshots } from '../../agent/drivers/snapshots/list.js';
 import { revertSnapshot } from '../../agent/drivers/snapshots/revert.js';
@@ -19,6 +20,7 @@ import { createLinuxHost } from '../../agent/linux/host.js';
 import { buildDomainXml } from '../../agent/xml/build-domain.js';
 import { readDomain } from '../../agent/xml/read-domain.js';
 import { systemClock } from '../../proto/kit/clock.js';
+import { OstlerError } from '../../proto/kit/errors.js';
 import { silentLog } from '../../proto/kit/log.js';
 import { MIB, type VmRecord } from '../../proto/model/vm.js';
 import { sampleRecord } from '../rig/records.js';
@@ -298,4 +300,31 @@ void t.test(`${SEQUENCES} random lives of real disks, with crashes`, async (t) =
   t.comment(`${crashes} crashes`);
   t.same(wrong, []);
   t.ok(crashes > SEQUENCES, 'it crashed often enough to mean something');
+});
+
+void t.test('a deletion that is cancelled stays in the list, and goes on when it is asked for again', async (t) => {
+  const directory = await mkdtemp('/var/tmp/ostler-snapshots-');
+  t.teardown(() => rm(directory, { recursive: true, force: true }));
+  const bench = await makeBench(directory, 1);
+  const { deps } = bench.life(0);
+  const id = 'snap-0000000001';
+  const wish = { id, name: id, description: '', tags: {}, disks: DISKS, memory: false, quiesce: false };
+  await createSnapshot(commandOf(bench, { wish, limit: 99 }, 'snapshot-create'), CONTEXT, deps);
+  await write(join(directory, (await bench.chain()).current['root'] ?? ''), 3, 7);
+  const cancel = new AbortController();
+  const fault = (name: string): void => {
+    if (name === 'snapshot.merge-begun') cancel.abort(new OstlerError('CANCELLED', 'cancelled'));
+  };
+  const order = commandOf(bench, { snapshot: id }, 'snapshot-delete');
+  const context = { ...CONTEXT, signal: cancel.signal };
+  await t.rejects(deleteSnapshot(order, context, { ...deps, fault }), { code: 'CANCELLED' });
+  t.match(await listSnapshots(bench.record, deps), { snapshots: [{ id, state: 'deleting' }] });
+  const back = commandOf(bench, { snapshot: id }, 'snapshot-revert');
+  await t.rejects(revertSnapshot(back, CONTEXT, deps), { code: 'WRONG_STATE', remedy: /delete this one to the end/ });
+  await t.rejects(refuseDiskInSnapshot(bench.record, 'root', deps), { code: 'IN_USE' }, 'M-085');
+  await deleteSnapshot(order, CONTEXT, deps);
+  const zeros: Blocks = Array<number>(BLOCKS).fill(0);
+  const written = zeros.map((_zero, index) => (index === 3 ? 7 : 0));
+  t.same(await verdict(bench, { root: written, data: zeros }, new Map()), []);
+  await refuseDiskInSnapshot(bench.record, 'root', deps);
 });
