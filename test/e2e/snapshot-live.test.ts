@@ -88,6 +88,20 @@ void t.test('it starts on what it was', async (t) => {
   t.equal(await vm.guest('cat /data/file'), 'four');
 });
 
+void t.test('flattened under the running guest: it stands on no image any more', async (t) => {
+  t.match(await vm.chain((await vm.blocks())['vda'] ?? ''), { length: 2 }, 'the image is below at first');
+  await vm.snap('create', 'below');
+  await vm.guest('echo five > /data/file; sync');
+  await vm.snap('flatten', '--disk', 'root');
+  t.match(await vm.chain((await vm.blocks())['vda'] ?? ''), { length: 1 });
+  await vm.guest('echo 3 > /proc/sys/vm/drop_caches');
+  t.equal(await vm.guest('cat /data/file'), 'five');
+  t.same((await vm.list()).map((one) => one.name), ['below'], 'the snapshot stays'); // prettier-ignore
+  t.same(await vm.damage(), []);
+  await vm.snap('delete', 'below', '--yes');
+  t.equal((await vm.files()).filter((file) => file.endsWith('.qcow2')).length, 2);
+});
+
 void t.test('deleting the VM deletes its snapshots', async (t) => {
   await vm.snap('create', 'last');
   await vm.ok(['vm', 'delete', 'live', '--expunge', '--force', '--yes']);

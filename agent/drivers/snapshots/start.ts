@@ -1,8 +1,9 @@
 import { OstlerError } from '../../../proto/kit/errors.js';
 import type { VmRecord } from '../../../proto/model/vm.js';
 import type { CommandContext } from '../../command.js';
+import { diskFileName } from '../../core/vm-files.js';
 import { look } from './look.js';
-import { openScene, type ChainDeps } from './scene.js';
+import { openScene, readChain, type ChainDeps } from './scene.js';
 import { settle } from './settle.js';
 
 /**
@@ -37,13 +38,17 @@ export async function settleForStart(
   }
 }
 
-/** The start itself says which disk is missing. */
+/** The start itself says which file or pool is missing. */
 async function disksAreThere(record: VmRecord, deps: ChainDeps): Promise<boolean> {
   const pools = await deps.pools.list();
+  const chain = await readChain(record, pools, deps);
   for (const disk of record.spec.disks) {
     const name = disk.pool === '' ? deps.pools.defaultPool : disk.pool;
     const pool = pools.find((one) => one.name === name);
     if (pool?.active !== true) return false;
+    if (disk.device === 'cdrom') continue;
+    const file = chain?.state.current[disk.name] ?? diskFileName(record.id, disk.name);
+    if (!(await deps.host.files.exists(`${pool.path.replace(/\/$/, '')}/${file}`))) return false;
   }
   return true;
 }
