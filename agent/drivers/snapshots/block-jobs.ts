@@ -1,8 +1,9 @@
 import { OstlerError } from '../../../proto/kit/errors.js';
 import type { Scene } from './scene.js';
 
-/** Between two looks at a block job. */
-const LOOK_MS = 150;
+/** Between two looks at a block job: a short one ends at once, a long one is not asked all the time. */
+const FIRST_LOOK_MS = 20;
+const LONGEST_LOOK_MS = 250;
 
 /** A namespace that holds nothing: writing "nothing" there waits for its turn and changes nothing. */
 const BARRIER = 'https://ostler.dev/xmlns/barrier/1';
@@ -51,7 +52,7 @@ export async function followJob(
   const { hypervisor, clock, fault } = scene.deps;
   const { uuid } = scene.record;
   const { signal } = scene.context;
-  for (;;) {
+  for (let pause = FIRST_LOOK_MS; ; pause = Math.min(LONGEST_LOOK_MS, pause * 1.5)) {
     if (signal.aborted) {
       await hypervisor.endBlockJob(uuid, dev, { pivot: false }).catch(() => undefined);
       throw signal.reason as Error;
@@ -66,7 +67,7 @@ export async function followJob(
       fault('snapshot.merge-pivoted');
       return ended ? 'done' : 'off';
     }
-    await clock.sleep(LOOK_MS, signal).catch(() => undefined);
+    await clock.sleep(pause, signal).catch(() => undefined);
   }
 }
 
