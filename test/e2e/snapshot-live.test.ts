@@ -59,7 +59,7 @@ void t.test('the older one is deleted under the running guest', async (t) => {
   t.same(
     list.map((one) => [one.name, one.parent]),
     [['second', '']],
-    'C-134, V-52',
+    'V-52, M-095',
   );
   await vm.guest('echo 3 > /proc/sys/vm/drop_caches');
   t.equal(await vm.guest('cat /data/file'), 'three');
