@@ -73,8 +73,9 @@ export async function createAgent(config: AgentConfig, deps: AgentDeps, ending: 
     { machineId },
     { host, clock, log, fault, fetch: (image, offset, signal) => link.fetchImage(image, offset, signal) },
   );
+  const chains = { hypervisor, host, pools, layout, intents, clock, log, fault };
   const executors = createExecutors({
-    ...{ hypervisor, host, pools, images, layout, accelerator, intents, clock, log, fault },
+    ...{ ...chains, images, accelerator },
     defaultBridge: config.defaultBridge,
     qemuLogDirectory: config.libvirt.qemuLogDirectory,
     closeConsoles: (uuid) => consoles.close(uuid),
@@ -90,7 +91,7 @@ export async function createAgent(config: AgentConfig, deps: AgentDeps, ending: 
   const link: Link = createLink({
     ...{ journal, outbox, runner, clock, log, random: deps.random },
     query: {
-      ...{ hypervisor, observer, consoles, log },
+      ...{ hypervisor, observer, consoles, log, chains },
       planChange: (change) => {
         const { defaultBridge } = config;
         return planChange(change, { hypervisor, host, pools, layout, accelerator, defaultBridge });

@@ -1,7 +1,13 @@
-import { imageRefFromWire, vmRecordFromWire, enumFromWire, TIMEOUT_ACTIONS } from '../proto/convert.js';
+import { imageRefFromWire, vmRecordFromWire, enumFromWire, parseModel, TIMEOUT_ACTIONS } from '../proto/convert.js';
 import type { ostler } from '../proto/gen/ostler.js';
 import { invalidField, OstlerError } from '../proto/kit/errors.js';
 import { idSchema, uuidSchema } from '../proto/model/names.js';
+import {
+  snapshotIdSchema,
+  snapshotWishSchema,
+  type SnapshotChanges,
+  type SnapshotWish,
+} from '../proto/model/snapshot.js';
 import type { ImageRef } from '../proto/model/image.js';
 import type { VmRecord } from '../proto/model/vm.js';
 
@@ -19,7 +25,22 @@ export type CommandBody =
   | { readonly kind: 'expunge'; readonly record: VmRecord }
   | { readonly kind: 'set-record'; readonly record: VmRecord }
   | { readonly kind: 'forget-image'; readonly image: string }
-  | ({ readonly kind: 'apply' } & RecordChange);
+  | ({ readonly kind: 'apply' } & RecordChange)
+  | {
+      readonly kind: 'snapshot-create';
+      readonly record: VmRecord;
+      readonly wish: SnapshotWish;
+      readonly limit: number;
+    }
+  | { readonly kind: 'snapshot-revert'; readonly record: VmRecord; readonly snapshot: string }
+  | { readonly kind: 'snapshot-delete'; readonly record: VmRecord; readonly snapshot: string }
+  | {
+      readonly kind: 'snapshot-update';
+      readonly record: VmRecord;
+      readonly snapshot: string;
+      readonly changes: SnapshotChanges;
+    }
+  | { readonly kind: 'snapshot-flatten'; readonly record: VmRecord; readonly disks: readonly string[] };
 
 /** From what the VM was asked to be until now to what it is to be. */
 export interface RecordChange {
@@ -99,6 +120,8 @@ function parseBody(wire: ostler.v1.Command.$Properties): CommandBody {
     return { kind: 'forget-image', image };
   }
   if (wire.apply) return { kind: 'apply', ...recordChangeFromWire(wire.apply, 'command.apply') };
+  const snapshot = parseSnapshotBody(wire);
+  if (snapshot !== undefined) return snapshot;
   throw new OstlerError('UNSUPPORTED', 'The controller sent a command that this agent does not know.', {
     remedy: 'Update ostler-agent on this host to the version of the controller.',
   });
@@ -111,6 +134,51 @@ export function recordChangeFromWire(wire: ostler.v1.ApplyRecord.$Properties, pa
   if (previous.id !== record.id || previous.uuid !== record.uuid)
     throw invalidField(`${path}.previous`, 'is another VM than record');
   return { previous, record, images, deleteVolumes: wire.deleteVolumes ?? false };
+}
+
+function parseSnapshotBody(wire: ostler.v1.Command.$Properties): CommandBody | undefined {
+  const { createSnapshot, revertSnapshot, deleteSnapshot, updateSnapshot, flatten } = wire;
+  if (createSnapshot) return parseCreateSnapshot(createSnapshot);
+  if (revertSnapshot) return { kind: 'snapshot-revert', ...parseTarget(revertSnapshot, 'command.revert_snapshot') };
+  if (deleteSnapshot) return { kind: 'snapshot-delete', ...parseTarget(deleteSnapshot, 'command.delete_snapshot') };
+  if (updateSnapshot) {
+    const { name, description, setTags, tags } = updateSnapshot;
+    const changes: SnapshotChanges = {
+      ...(typeof name === 'string' ? { name } : {}),
+      ...(typeof description === 'string' ? { description } : {}),
+      ...(setTags === true ? { tags: { ...tags } } : {}),
+    };
+    return { kind: 'snapshot-update', ...parseTarget(updateSnapshot, 'command.update_snapshot'), changes };
+  }
+  if (!flatten) return undefined;
+  const record = vmRecordFromWire(flatten.record, 'command.flatten.record');
+  return { kind: 'snapshot-flatten', record, disks: [...(flatten.disks ?? [])] };
+}
+
+function parseTarget(
+  wire: ostler.v1.SnapshotOrder.$Properties,
+  path: string,
+): { readonly record: VmRecord; readonly snapshot: string } {
+  const record = vmRecordFromWire(wire.record, `${path}.record`);
+  return { record, snapshot: parseModel(snapshotIdSchema, wire.snapshot ?? '', `${path}.snapshot`) };
+}
+
+function parseCreateSnapshot(wire: ostler.v1.CreateSnapshotOrder.$Properties): CommandBody {
+  const wish = parseModel(
+    snapshotWishSchema,
+    {
+      id: wire.id ?? '',
+      name: wire.name ?? '',
+      description: wire.description ?? '',
+      tags: { ...wire.tags },
+      disks: [...(wire.disks ?? [])],
+      memory: wire.memory ?? false,
+      quiesce: wire.quiesce ?? false,
+    },
+    'command.create_snapshot',
+  );
+  const record = vmRecordFromWire(wire.record, 'command.create_snapshot.record');
+  return { kind: 'snapshot-create', record, wish, limit: wire.limit ?? 0 };
 }
 
 function withImages(

@@ -36,6 +36,17 @@ export interface QemuImg {
     signal: AbortSignal,
   ): Promise<void>;
   resize(path: string, format: string, sizeBytes: number): Promise<void>;
+  /** Writes what a qcow2 holds into the file below it, which grows if it has to. Run again after a crash it ends the same. */
+  commit(options: { top: string; base: string }, progress: Progress, signal: AbortSignal): Promise<void>;
+  /** Puts a qcow2 on another file (undefined: on none) and copies what would be missing. Run again it ends the same. */
+  rebase(
+    path: string,
+    backing: { path: string; format: string } | undefined,
+    progress: Progress,
+    signal: AbortSignal,
+  ): Promise<void>;
+  /** Only writes into a qcow2 that it stands on a file which has the same content as the one before. */
+  rename(path: string, backing: { path: string; format: string }): Promise<void>;
   /** Throws STORAGE_ERROR when the image is damaged. */
   check(path: string): Promise<void>;
 }

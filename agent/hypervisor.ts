@@ -1,6 +1,9 @@
 import type { Duplex } from 'node:stream';
 import type { DomainState } from '../proto/model/host.js';
 import type { DiskLimits } from '../proto/model/vm.js';
+import type { DiskSwitches } from './xml/snapshot.js';
+
+export type { DiskSwitches };
 
 /**
  * THE FIRST SEAM: what libvirt gives. Names are libvirt's minus `vir`. The real one is made from agent/libvirt
@@ -142,6 +145,28 @@ export interface Hypervisor {
   guestAgentCommand(uuid: string, command: string, timeoutSeconds: number): Promise<string>;
   /** Bytes of the first serial console, both ways, on a connection of its own. */
   openConsole(uuid: string, options?: { force?: boolean }): Promise<Duplex>;
+
+  /**
+   * Puts disks of a running domain on overlays that are there already: all of them or none, without a pause. With
+   * `memoryFile` the guest's memory is saved there, of the same moment; the signal cancels that. libvirt keeps no snapshot
+   * of its own. GUEST_TIMEOUT when the guest's agent does not quiesce.
+   */
+  snapshotDomain(uuid: string, switches: DiskSwitches, signal: AbortSignal): Promise<void>;
+  /**
+   * Begins to write what lies above `base` up to `top` into `base`, while the guest runs on. With `active` the top is the
+   * file that the guest writes to: the job becomes ready, and `endBlockJob` with `pivot` ends it.
+   */
+  commitBlock(uuid: string, dev: string, files: { base: string; top: string; active: boolean }): Promise<void>;
+  /** Begins to copy what lies between the guest's file and `base` (undefined: everything) into that file. */
+  pullBlock(uuid: string, dev: string, base: string | undefined): Promise<void>;
+  /** Undefined: no job is at work on that disk. Bytes. */
+  blockJob(uuid: string, dev: string): Promise<{ readonly done: number; readonly total: number } | undefined>;
+  /** Returns when it has ended. Without `pivot` it is given up and the chain stays as it was. */
+  endBlockJob(uuid: string, dev: string, options: { pivot: boolean }): Promise<void>;
+  /** The definition in a file made by `snapshotDomain` with memory. */
+  savedDomainXml(file: string): Promise<string>;
+  /** Runs a domain on from such a file, with that definition. */
+  restoreDomain(file: string, xml: string): Promise<void>;
 
   listPools(): Promise<readonly StoragePool[]>;
   /** Defines, builds, starts and autostarts a directory pool; one that exists is left as it is and started. */

@@ -140,6 +140,7 @@ async function assemble(config: ControllerConfig, deps: ControllerDeps, frame: F
         purgeDelayMs: config.vmRetentionSeconds * 1000,
         cpuOvercommit: config.cpuOvercommit,
         memoryReserveBytes: config.memoryReserveMib * 1024 * 1024,
+        maxSnapshots: config.maxSnapshotsPerVm,
       },
     },
     { store, events, agents: registry, clock, log: log.child({ part: 'engine' }), fault },

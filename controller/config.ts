@@ -72,6 +72,8 @@ export const controllerConfigSchema = z.strictObject({
   cpuOvercommit: z.number().min(0.1).max(64).default(8),
   /** Kept free for each host itself, at most a quarter of its memory. */
   memoryReserveMib: z.int().min(0).max(1_048_576).default(512),
+  /** Snapshots that a VM may have; more are refused, none is removed. */
+  maxSnapshotsPerVm: z.int().min(1).max(64).default(16),
   /** Life of an agent's certificate; it is renewed by the agent long before. */
   hostCertificateDays: z.int().min(1).max(365).default(30),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),

@@ -2,4 +2,5 @@
 export * from './convert/enums.js';
 export * from './convert/host.js';
 export * from './convert/parse.js';
+export * from './convert/snapshot.js';
 export * from './convert/vm.js';

@@ -61,6 +61,16 @@ export const adminService = defineService('ostler.v1.AdminService', {
   rebuild: unary(v1.RebuildRequest, v1.RebuildResponse),
 });
 
+export const snapshotService = defineService('ostler.v1.SnapshotService', {
+  listSnapshots: unary(v1.ListSnapshotsRequest, v1.ListSnapshotsResponse),
+  getSnapshot: unary(v1.GetSnapshotRequest, v1.Snapshot),
+  createSnapshot: unary(v1.CreateSnapshotRequest, v1.Operation),
+  updateSnapshot: unary(v1.UpdateSnapshotRequest, v1.Operation),
+  deleteSnapshot: unary(v1.DeleteSnapshotRequest, v1.Operation),
+  revertSnapshot: unary(v1.RevertSnapshotRequest, v1.Operation),
+  flattenDisks: unary(v1.FlattenDisksRequest, v1.Operation),
+});
+
 export const agentLink = defineService('ostler.v1.AgentLink', {
   connect: bidi(v1.AgentMessage, v1.ControllerMessage),
   tunnel: bidi(v1.TunnelFrame, v1.TunnelFrame),

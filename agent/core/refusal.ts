@@ -1,7 +1,15 @@
 /** Why something cannot be done, as data: the shell turns it into an error of the API. Shared by all plans of the agent. */
 export interface Refusal {
   readonly code:
-    'INVALID_FIELD' | 'NOT_FOUND' | 'WRONG_STATE' | 'STORAGE_FULL' | 'BAD_IMAGE' | 'UNSUPPORTED' | 'IN_USE';
+    | 'INVALID_FIELD'
+    | 'NOT_FOUND'
+    | 'ALREADY_EXISTS'
+    | 'WRONG_STATE'
+    | 'LIMIT_REACHED'
+    | 'STORAGE_FULL'
+    | 'BAD_IMAGE'
+    | 'UNSUPPORTED'
+    | 'IN_USE';
   /** In the API's spelling (`spec.disks[1].size_bytes`). */
   readonly field: string;
   /** One sentence: what and why. */

@@ -19,17 +19,37 @@ export function seedFileName(vmId: string): string {
   return `ostler-${vmId}-seed.iso`;
 }
 
+/** What a disk is written to above a snapshot; `number` is never used twice for a VM. */
+export function overlayFileName(vmId: string, diskName: string, number: number): string {
+  return `ostler-${vmId}-${diskName}.${number}.qcow2`;
+}
+
+export function memoryFileName(vmId: string, number: number): string {
+  return `ostler-${vmId}-memory.${number}.save`;
+}
+
+/** What is written down of the VM's disks and snapshots: beside the boot disk, so that it goes where the disks go. */
+export function chainFileName(vmId: string): string {
+  return `ostler-${vmId}-snapshots.json`;
+}
+
 export function imageFileName(imageId: string, format: ImageFormat): string {
   return `ostler-image-${imageId}.${format}`;
 }
 
 export type PoolFile =
   | { readonly kind: 'disk'; readonly vmId: string; readonly diskName: string }
+  | { readonly kind: 'overlay'; readonly vmId: string; readonly diskName: string; readonly number: number }
+  | { readonly kind: 'memory'; readonly vmId: string; readonly number: number }
+  | { readonly kind: 'chain'; readonly vmId: string }
   | { readonly kind: 'seed'; readonly vmId: string }
   | { readonly kind: 'image'; readonly imageId: string; readonly format: ImageFormat };
 
 const IMAGE = /^ostler-image-(img-[0-9a-z]+)\.(qcow2|raw|iso)$/;
 const SEED = /^ostler-(i-[0-9a-z]+)-seed\.iso$/;
+const MEMORY = /^ostler-(i-[0-9a-z]+)-memory\.([1-9][0-9]{0,8})\.save$/;
+const CHAIN = /^ostler-(i-[0-9a-z]+)-snapshots\.json$/;
+const OVERLAY = /^ostler-(i-[0-9a-z]+)-([a-z][a-z0-9-]*)\.([1-9][0-9]{0,8})\.qcow2$/;
 const DISK = /^ostler-(i-[0-9a-z]+)-([a-z][a-z0-9-]*)\.qcow2$/;
 
 /** What a file name in a pool means to us; undefined: not ours, hands off. */
@@ -40,6 +60,17 @@ export function parseFileName(name: string): PoolFile | undefined {
   }
   const [, seedOf] = SEED.exec(name) ?? [];
   if (seedOf !== undefined && idSchema.safeParse(seedOf).success) return { kind: 'seed', vmId: seedOf };
+  const [, chainOf] = CHAIN.exec(name) ?? [];
+  if (chainOf !== undefined && idSchema.safeParse(chainOf).success) return { kind: 'chain', vmId: chainOf };
+  const [, memoryOf, memoryNumber] = MEMORY.exec(name) ?? [];
+  if (memoryOf !== undefined && idSchema.safeParse(memoryOf).success) {
+    return { kind: 'memory', vmId: memoryOf, number: Number(memoryNumber) };
+  }
+  const [, overlayOf, overlayDisk = '', number] = OVERLAY.exec(name) ?? [];
+  if (overlayOf !== undefined && idSchema.safeParse(overlayOf).success) {
+    const known = deviceNameSchema.safeParse(overlayDisk).success;
+    return known ? { kind: 'overlay', vmId: overlayOf, diskName: overlayDisk, number: Number(number) } : undefined;
+  }
   const [, vmId, diskName] = DISK.exec(name) ?? [];
   if (vmId === undefined || diskName === undefined) return undefined;
   const valid = idSchema.safeParse(vmId).success && deviceNameSchema.safeParse(diskName).success;

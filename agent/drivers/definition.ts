@@ -6,6 +6,8 @@ import { diskFileName, seedFileName } from '../core/vm-files.js';
 import { planVolumes, type ImageStep, type VolumeStep } from '../core/volume-plan.js';
 import { seedIso } from '../seed/seed.js';
 import { buildDomainXml } from '../xml/build-domain.js';
+import { parseFileName } from '../core/vm-files.js';
+import { readChain } from './snapshots/scene.js';
 import type { DriverDeps } from './deps.js';
 import type { Pool } from './pools.js';
 import { asOstlerError } from './xml-errors.js';
@@ -44,7 +46,7 @@ export async function planVm(
     listings: options.room ? await listAll(pools, deps) : new Map(),
   });
   if (!plan.ok) throw refusalError(plan.refusals);
-  const { volumes } = plan;
+  const volumes = await onPresentFiles(plan.volumes, record, pools, deps);
   const used = pools.filter((pool) => volumes.some((volume) => volume.pool === pool.name));
   const seedPath = record.spec.cloudInit.enabled ? seedPathOf(record, pools, deps.pools.defaultPool) : undefined;
   const { accelerator } = await deps.accelerator.choose();
@@ -61,6 +63,22 @@ export async function planVm(
   const { images: imageSteps } = plan;
   const directory = deps.layout.vmDirectory(record.id);
   return { images: imageSteps, volumes, seedPath, directory, xml, pools: used.map((pool) => pool.name) };
+}
+
+/** With snapshots a disk stands on the newest of its files. */
+async function onPresentFiles(
+  volumes: readonly VolumeStep[],
+  record: VmRecord,
+  pools: readonly Pool[],
+  deps: PlanDeps,
+): Promise<readonly VolumeStep[]> {
+  const chain = await readChain(record, pools, deps);
+  if (chain === undefined) return volumes;
+  return volumes.map((volume) => {
+    const file = chain.state.current[volume.diskName];
+    if (file === undefined || parseFileName(file)?.kind !== 'overlay') return volume;
+    return { ...volume, path: `${volume.path.slice(0, volume.path.lastIndexOf('/'))}/${file}` };
+  });
 }
 
 /** What would be made for disks that the VM does not have yet; throws the first reason why that cannot be. */

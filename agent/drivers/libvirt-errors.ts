@@ -12,6 +12,8 @@ export function fromLibvirt(thrown: unknown, what: string): OstlerError {
   const extra = { metadata: { libvirt_code: codeName, libvirt_domain: String(thrown.domain) }, cause: thrown };
   if (isUnsupported(thrown))
     return new OstlerError('UNSUPPORTED', message, { ...extra, remedy: 'Update libvirt on this host (7.0 or later).' });
+  if (text.includes('No space left on device'))
+    return new OstlerError('STORAGE_FULL', message, { ...extra, remedy: 'Free space on this pool, or use another.' });
   switch (codeName) {
     case 'NO_DOMAIN':
     case 'NO_STORAGE_POOL':

@@ -20,6 +20,7 @@ import {
 import { deviceCalls } from './libvirt-devices.js';
 import { fromLibvirt } from './libvirt-errors.js';
 import { libvirtEvents } from './libvirt-events.js';
+import { blockCalls } from './libvirt-blocks.js';
 import { ensureDirPool, listPools } from './libvirt-pools.js';
 import { STATS_GROUPS, toDomainStats } from './libvirt-stats.js';
 
@@ -73,6 +74,7 @@ export function createLibvirtHypervisor(options: LibvirtOptions): Hypervisor {
     ...deviceCalls(client),
     ...guestCalls(client),
     ...poolCalls(client),
+    ...blockCalls(client),
     events: (signal) => libvirtEvents(client, signal),
     close() {
       client.close();

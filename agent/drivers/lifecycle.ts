@@ -7,6 +7,11 @@ import { apply } from './apply.js';
 import type { DriverDeps } from './deps.js';
 import { isActive, stateOf } from './domain-state.js';
 import { expunge } from './expunge.js';
+import { createSnapshot } from './snapshots/create.js';
+import { deleteSnapshot } from './snapshots/delete.js';
+import { updateSnapshot } from './snapshots/describe.js';
+import { flattenDisks } from './snapshots/flatten.js';
+import { revertSnapshot } from './snapshots/revert.js';
 import { provision } from './provision.js';
 import { start } from './start.js';
 import { reboot, shutdown } from './stop.js';
@@ -23,6 +28,11 @@ export function createExecutors(deps: DriverDeps): Executors {
     apply: (command, context) => apply(command, context, deps),
     'set-record': (command) => setRecord(command, deps),
     'forget-image': (command) => forgetImage(command.body.image, deps),
+    'snapshot-create': (command, context) => createSnapshot(command, context, deps),
+    'snapshot-revert': (command, context) => revertSnapshot(command, context, deps),
+    'snapshot-delete': (command, context) => deleteSnapshot(command, context, deps),
+    'snapshot-update': (command, context) => updateSnapshot(command, context, deps),
+    'snapshot-flatten': (command, context) => flattenDisks(command, context, deps),
   };
 }
 

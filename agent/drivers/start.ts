@@ -5,6 +5,7 @@ import type { Command, CommandContext, Facts } from '../command.js';
 import { planVm, seedOf, type VmPlan } from './definition.js';
 import type { DriverDeps } from './deps.js';
 import { stateOf, unless } from './domain-state.js';
+import { settleForStart } from './snapshots/start.js';
 import { watchDomain } from './domain-watch.js';
 
 /** For a domain that another process is just starting or ending. */
@@ -21,6 +22,7 @@ export async function start(command: Command<'start'>, context: CommandContext, 
   if (state === 'running') return { already: 'true' };
   if (state === 'paused')
     throw new OstlerError('WRONG_STATE', `${record.id} is paused, not stopped.`, { remedy: 'Resume it instead.' });
+  await settleForStart(record, state !== 'gone', context, deps);
   const plan = await planVm(record, images, { room: false }, deps);
   await ensureFiles(plan, record, images, context, deps);
   fault('start.files-there');

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { Duplex } from 'node:stream';
 import { OstlerError } from '../../proto/kit/errors.js';
 import type { Host, HostFiles, PartialFile, QemuImg, StaticFacts } from '../host.js';
-import { makeQcow2, readImage, resizeQcow2 } from './qcow2.js';
+import { makeQcow2, readImage, rebaseQcow2, resizeQcow2 } from './qcow2.js';
 
 const GIB = 1024 ** 3;
 
@@ -136,6 +136,15 @@ function fakeQemuImg(files: FakeFiles): QemuImg {
       files.set(path, resizeQcow2(required(files, path), sizeBytes));
       return Promise.resolve();
     },
+    commit({ top, base }) {
+      required(files, top);
+      required(files, base);
+      return Promise.resolve();
+    },
+    rebase: (path, backing) =>
+      Promise.resolve().then(() => void files.set(path, rebaseQcow2(required(files, path), backing))),
+    rename: (path, backing) =>
+      Promise.resolve().then(() => void files.set(path, rebaseQcow2(required(files, path), backing))),
     check: (path) => Promise.resolve().then(() => void required(files, path)),
   };
 }

@@ -8,6 +8,7 @@ import { parseXml, serializeNode } from '../xml/document.js';
 import { editDomain, removeRecord, setRecord } from '../xml/edit.js';
 import { METADATA_NAMESPACE, metadataElements, parseRecord, readMetadataXml } from '../xml/metadata.js';
 import { readDomain } from '../xml/read-domain.js';
+import { fakeBlockCalls } from './blocks.js';
 import { deviceCalls, guestVcpus, withAliases } from './devices.js';
 import { createFakeConsole, type FakeConsole, type GuestManners } from './guest.js';
 import { withFaults, type FaultControls } from './faults.js';
@@ -69,18 +70,27 @@ export function createFakeHypervisor(options: {
     connected: true,
     reason: '',
   };
-  const plain: Hypervisor = {
-    ...stateCalls(world),
-    ...domainCalls(world),
-    ...powerCalls(world),
-    ...poolCalls(world),
-    ...deviceCalls({
-      clock: options.clock,
-      manners: world.manners,
-      active: (uuid) => activeOf(world, uuid),
-      tell: (event) => tell(world, event),
-    }),
-  };
+  const blocks = fakeBlockCalls({
+    active: (uuid) => activeOf(world, uuid),
+    run(xml) {
+      const domain = domainOf(world, readDomain(xml).uuid);
+      Object.assign(domain, {
+        state: 'running',
+        reason: 'restored',
+        startedMs: options.clock.monotonic(),
+        liveXml: xml,
+      });
+      lifecycle(world, domain, 'started', 'restored');
+    },
+  });
+  const devices = deviceCalls({
+    clock: options.clock,
+    manners: world.manners,
+    active: (uuid) => activeOf(world, uuid),
+    tell: (event) => tell(world, event),
+  });
+  const calls = { ...stateCalls(world), ...domainCalls(world), ...powerCalls(world), ...poolCalls(world) };
+  const plain: Hypervisor = { ...calls, ...devices, ...blocks };
   Object.defineProperties(plain, {
     connected: { get: () => world.connected },
     disconnectReason: { get: () => world.reason },
@@ -286,8 +296,9 @@ function domainCalls(world: World): DomainPart {
       const [element] = metadataElements(parseXml(domainOf(world, uuid).xml).root);
       return Promise.resolve(element === undefined ? undefined : serializeNode(element));
     },
-    setMetadata(uuid, { xml }) {
+    setMetadata(uuid, { namespace, xml }) {
       const domain = domainOf(world, uuid);
+      if (namespace !== METADATA_NAMESPACE) return Promise.resolve();
       const parsed = xml === undefined ? undefined : parseRecord(readMetadataXml(xml));
       if (parsed?.ok === false) throw new OstlerError('HYPERVISOR_ERROR', parsed.reason);
       domain.xml = editDomain(domain.xml, [parsed === undefined ? removeRecord() : setRecord(parsed.record)]);

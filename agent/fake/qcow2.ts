@@ -30,3 +30,10 @@ export function resizeQcow2(content: Buffer, sizeBytes: number): Buffer {
   copy.writeBigUInt64BE(BigInt(sizeBytes), 24);
   return copy;
 }
+
+export function rebaseQcow2(
+  content: Buffer,
+  backing: { readonly path: string; readonly format: string } | undefined,
+): Buffer {
+  return makeQcow2(readImage(content).virtualSizeBytes, backing);
+}

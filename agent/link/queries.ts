@@ -4,6 +4,8 @@ import {
   domainReportToWire,
   enumFromWire,
   enumToWire,
+  snapshotListToWire,
+  vmRecordFromWire,
   vmRecordToWire,
 } from '../../proto/convert.js';
 import type { ostler } from '../../proto/gen/ostler.js';
@@ -14,6 +16,8 @@ import { toErrorDetail } from '../../proto/status.js';
 import { recordChangeFromWire, type RecordChange } from '../command.js';
 import { describeStep, type DomainPlan } from '../core/domain-steps.js';
 import type { Consoles } from '../drivers/console.js';
+import { listSnapshots } from '../drivers/snapshots/list.js';
+import type { ChainDeps } from '../drivers/snapshots/scene.js';
 import type { Observer } from '../drivers/observe.js';
 import type { Hypervisor } from '../hypervisor.js';
 import { parseRecord, readMetadataXml, METADATA_NAMESPACE } from '../xml/metadata.js';
@@ -29,6 +33,7 @@ export interface QueryDeps {
   readonly log: Log;
   /** What ApplyRecord would do now. */
   readonly planChange: (change: RecordChange) => Promise<{ readonly plan: DomainPlan }>;
+  readonly chains: ChainDeps;
   /** A new stream of the present link. */
   readonly openTunnelCall: () => TunnelCall;
 }
@@ -43,10 +48,14 @@ export async function answerQuery(query: WireQuery, deps: QueryDeps): Promise<Wi
   }
 }
 
-function answer(query: WireQuery, deps: QueryDeps): Promise<Omit<WireResult, 'query'>> {
+async function answer(query: WireQuery, deps: QueryDeps): Promise<Omit<WireResult, 'query'>> {
   if (query.inspect) return inspect(uuidOf(query.inspect.vmUuid), deps.hypervisor);
   if (query.listRecords) return listRecords(deps);
   if (query.planRecord) return planRecord(query.planRecord, deps);
+  if (query.listSnapshots) {
+    const record = vmRecordFromWire(query.listSnapshots.record, 'query.list_snapshots.record');
+    return { snapshots: snapshotListToWire(await listSnapshots(record, deps.chains)) };
+  }
   if (query.openTunnel) return openTunnel(query.openTunnel, deps);
   throw new OstlerError('UNSUPPORTED', 'The controller asked something that this agent does not know.', {
     remedy: 'Update ostler-agent on this host to the version of the controller.',

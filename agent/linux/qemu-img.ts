@@ -43,11 +43,7 @@ export function createQemuImg(program = 'qemu-img'): QemuImg {
       await appear(to, async (temporary) => {
         // The source is an image nobody writes to; -U because running overlays hold a shared lock on it.
         const args = ['convert', '-p', '-U', '-f', fromFormat, '-O', toFormat, '--', safe(from), temporary];
-        const onOutput = (text: string): void => {
-          // "    (12.34/100%)\r"
-          const last = [...text.matchAll(/\(([0-9]+)\.[0-9]+\/100%\)/g)].at(-1)?.[1];
-          if (last !== undefined) progress(Number(last));
-        };
+        const onOutput = percentOf(progress);
         refuseFailure(await run(program, args, { timeoutMs: LONG_MS, signal, onOutput }), `copy ${from} to ${to}`);
       });
     },
@@ -56,11 +52,38 @@ export function createQemuImg(program = 'qemu-img'): QemuImg {
       refuseFailure(await run(program, args, { timeoutMs: SHORT_MS }), `resize ${path}`);
       await syncFile(path);
     },
+    async commit({ top, base }, progress, signal) {
+      // -d: the top keeps its content, so that a crash at any point loses nothing.
+      const args = ['commit', '-p', '-d', '-f', 'qcow2', '-b', safe(base), '--', safe(top)];
+      const onOutput = percentOf(progress);
+      refuseFailure(await run(program, args, { timeoutMs: LONG_MS, signal, onOutput }), `merge ${top} into ${base}`);
+      await syncFile(base);
+    },
+    async rebase(path, backing, progress, signal) {
+      const onto = backing === undefined ? ['-b', ''] : ['-b', safe(backing.path), '-F', backing.format];
+      const args = ['rebase', '-p', '-f', 'qcow2', ...onto, '--', safe(path)];
+      const onOutput = percentOf(progress);
+      refuseFailure(await run(program, args, { timeoutMs: LONG_MS, signal, onOutput }), `rebase ${path}`);
+      await syncFile(path);
+    },
+    async rename(path, backing) {
+      const args = ['rebase', '-u', '-f', 'qcow2', '-b', safe(backing.path), '-F', backing.format, '--', safe(path)];
+      refuseFailure(await run(program, args, { timeoutMs: SHORT_MS }), `rebase ${path}`);
+      await syncFile(path);
+    },
     async check(path) {
       const result = await run(program, ['check', '-q', '-U', '--', safe(path)], { timeoutMs: LONG_MS });
       // 3: leaked clusters waste room, nothing more.
       if (result.code !== 3) refuseFailure(result, `check ${path}`);
     },
+  };
+}
+
+/** Reads `    (12.34/100%)\r`. */
+function percentOf(progress: (percent: number) => void): (text: string) => void {
+  return (text) => {
+    const last = [...text.matchAll(/\(([0-9]+)\.[0-9]+\/100%\)/g)].at(-1)?.[1];
+    if (last !== undefined) progress(Number(last));
   };
 }
 

@@ -1,6 +1,13 @@
 import type { Duplex } from 'node:stream';
 import { OstlerError, toOstlerError } from '../../proto/kit/errors.js';
-import { domainReportFromWire, enumToWire, CONSOLE_KINDS, vmRecordFromWire } from '../../proto/convert.js';
+import {
+  domainReportFromWire,
+  enumToWire,
+  CONSOLE_KINDS,
+  snapshotListFromWire,
+  vmRecordFromWire,
+  vmRecordToWire,
+} from '../../proto/convert.js';
 import type { VmRecord } from '../../proto/model/vm.js';
 import { fromErrorDetail } from '../../proto/status.js';
 import { recordChangeToWire } from '../engine/commands.js';
@@ -10,6 +17,8 @@ import type { Queries } from './queries.js';
 import type { Tunnels } from './tunnels.js';
 
 const QUERY_MS = 10_000;
+/** Every file of the chain is looked at. */
+const SNAPSHOTS_MS = 30_000;
 const TUNNEL_MS = 10_000;
 
 /** The parts of `Agents` that ask an agent something and wait for the answer. */
@@ -18,7 +27,7 @@ export function createAsk(deps: {
   readonly nameOf: (hostId: string) => string;
   readonly queries: Queries;
   readonly tunnels: Tunnels;
-}): Pick<Agents, 'inspect' | 'planRecord' | 'listRecords' | 'openTunnel'> {
+}): Pick<Agents, 'inspect' | 'planRecord' | 'listRecords' | 'listSnapshots' | 'openTunnel'> {
   const { linked, nameOf, queries, tunnels } = deps;
   return {
     inspect: async (hostId, vmUuid, signal) => {
@@ -56,6 +65,13 @@ export function createAsk(deps: {
         }
       }
       return { records, unreadable, domains: (list.domains ?? []).map(domainReportFromWire) };
+    },
+
+    listSnapshots: async (hostId, record, signal) => {
+      const options = { timeoutMs: SNAPSHOTS_MS, signal };
+      const question = { listSnapshots: { record: vmRecordToWire(record) } };
+      const result = await queries.ask(nameOf(hostId), linked(hostId), question, options);
+      return snapshotListFromWire(result.snapshots ?? {});
     },
 
     openTunnel: async (hostId, vmUuid, kind, signal): Promise<Duplex> => {

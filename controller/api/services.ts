@@ -10,6 +10,7 @@ import { createEvents } from './events.js';
 import { createHosts, type HostsDeps } from './hosts.js';
 import { createImages, type ImagesDeps } from './images.js';
 import { createOperations } from './operations.js';
+import { createSnapshots, type SnapshotsDeps } from './snapshots.js';
 import { createVms, type VmsDeps } from './vms.js';
 import type { EventLog } from '../engine/env.js';
 
@@ -18,7 +19,8 @@ export type ApiDeps = ProtectDeps &
   EnrollmentDeps &
   HostsDeps &
   ImagesDeps &
-  VmsDeps & { readonly events: EventLog };
+  VmsDeps &
+  SnapshotsDeps & { readonly events: EventLog };
 
 /** A service with its guarded handlers: gRPC and the JSON bridge call the same ones. */
 export interface ServedService {
@@ -29,7 +31,7 @@ export interface ServedService {
 }
 
 export function createServices(deps: ApiDeps): readonly ServedService[] {
-  const { vm, operation, host, enrollment, image, event, admin } = PUBLIC_SERVICES;
+  const { vm, operation, host, enrollment, image, event, admin, snapshot } = PUBLIC_SERVICES;
   return [
     serve(vm, protect(vm, RULES.vm, createVms(deps), deps)),
     serve(operation, protect(operation, RULES.operation, createOperations(deps), deps)),
@@ -37,6 +39,7 @@ export function createServices(deps: ApiDeps): readonly ServedService[] {
     serve(enrollment, protect(enrollment, RULES.enrollment, createEnrollment(deps), deps)),
     serve(image, protect(image, RULES.image, createImages(deps), deps)),
     serve(event, protect(event, RULES.event, createEvents(deps), deps)),
+    serve(snapshot, protect(snapshot, RULES.snapshot, createSnapshots(deps), deps)),
     serve(admin, protect(admin, RULES.admin, createAdmin(deps), deps)),
   ];
 }

@@ -6,6 +6,7 @@ import {
   hostService,
   imageService,
   operationService,
+  snapshotService,
   vmService,
 } from '../../proto/services.js';
 import type { Role } from '../core/model.js';
@@ -19,6 +20,7 @@ export const PUBLIC_SERVICES = {
   image: imageService,
   event: eventService,
   admin: adminService,
+  snapshot: snapshotService,
 } as const;
 
 export interface Rule {
@@ -51,6 +53,15 @@ export const RULES: { readonly [S in keyof typeof PUBLIC_SERVICES]: Rules<(typeo
     openConsole: { role: 'operator', audit: 'vm.console' },
     // User data may hold secrets of the guest.
     getVmUserData: { role: 'operator' },
+  },
+  snapshot: {
+    listSnapshots: { role: 'viewer' },
+    getSnapshot: { role: 'viewer' },
+    createSnapshot: { role: 'operator', audit: 'snapshot.create' },
+    updateSnapshot: { role: 'operator', audit: 'snapshot.update' },
+    deleteSnapshot: { role: 'operator', audit: 'snapshot.delete' },
+    revertSnapshot: { role: 'operator', audit: 'snapshot.revert' },
+    flattenDisks: { role: 'operator', audit: 'snapshot.flatten' },
   },
   operation: {
     listOperations: { role: 'viewer' },

@@ -7,6 +7,7 @@ import {
   hostService,
   imageService,
   operationService,
+  snapshotService,
   vmService,
 } from '../../proto/services.js';
 import { tlsDial } from '../../proto/tls-dial.js';
@@ -18,6 +19,7 @@ export interface Clients {
   readonly images: TypedClient<(typeof imageService)['methods']>;
   readonly operations: TypedClient<(typeof operationService)['methods']>;
   readonly events: TypedClient<(typeof eventService)['methods']>;
+  readonly snapshots: TypedClient<(typeof snapshotService)['methods']>;
   readonly admin: TypedClient<(typeof adminService)['methods']>;
   readonly connection: Connection;
   close(): void;
@@ -52,6 +54,7 @@ export function connect(connection: Connection): Clients {
     images: createClient(imageService, options),
     operations: createClient(operationService, options),
     events: createClient(eventService, options),
+    snapshots: createClient(snapshotService, options),
     admin: createClient(adminService, options),
   };
   return {

@@ -70,6 +70,16 @@ export const CODE_HELP: Readonly<Record<Code, CodeHelp>> = {
     meaning: 'No host can take the VM; the error says why for each host.',
     next: 'Ask for less, free room, or add a host.',
   },
+  LIMIT_REACHED: {
+    exit: EXIT.NO_CAPACITY,
+    meaning: 'There are as many of these as are allowed; nothing is removed by itself to make room.',
+    next: 'Delete one that is not needed any more, or raise the limit in the controller’s config.',
+  },
+  CHAIN_CHANGED: {
+    exit: EXIT.CONFLICT,
+    meaning: 'The files of a VM’s disks are not what was written down: somebody changed them from outside.',
+    next: 'Undo what was done by hand (`virsh domblklist`, `qemu-img info --backing-chain`); nothing was touched.',
+  },
   UNAUTHENTICATED: {
     exit: EXIT.PERMISSION,
     meaning: 'The call carried no token, or one that the controller does not know.',

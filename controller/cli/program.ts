@@ -15,6 +15,7 @@ import { addHost } from './nouns/host.js';
 import { addImage } from './nouns/image.js';
 import { addConfig, addLogin } from './nouns/login.js';
 import { addOp } from './nouns/op.js';
+import { addSnapshot } from './nouns/snapshot.js';
 import { addToken } from './nouns/token.js';
 import { addTop } from './nouns/top.js';
 import { addBareVmVerbs, addVm } from './nouns/vm.js';
@@ -49,6 +50,7 @@ export function createProgram(io: Io, version: string, shell: Shell): Command {
   program.commandsGroup('Nouns:');
   addVm(program, shell);
   addHost(program, shell);
+  addSnapshot(program, shell);
   addImage(program, shell);
   addOp(program, shell);
   addEvent(program, shell);

@@ -54,6 +54,20 @@ const RULES: Readonly<Record<VmKind, Rule>> = {
     from: ['created', 'running', 'stopped', 'paused'],
     remedy: { destroyed: 'Bring it back first: `ostler vm undelete`.' },
   },
+  // C-019
+  'snapshot.create': {
+    verb: 'snapshotted',
+    from: ['running', 'stopped'],
+    remedy: { created: 'Start it once first.', paused: 'Resume it first.' },
+  },
+  'snapshot.revert': {
+    verb: 'put back to a snapshot',
+    from: ['running', 'stopped'],
+    remedy: { paused: 'Stop it first.', destroyed: 'Bring it back first: `ostler vm undelete`.' },
+  },
+  'snapshot.delete': { verb: 'changed', from: ['created', 'running', 'stopped', 'paused'], remedy: {} },
+  'snapshot.update': { verb: 'changed', from: ['created', 'running', 'stopped', 'paused'], remedy: {} },
+  'snapshot.flatten': { verb: 'flattened', from: ['created', 'running', 'stopped'], remedy: {} },
   'vm.undelete': { verb: 'undeleted', from: ['destroyed'], remedy: { expunged: 'Its disks are gone.' } },
 };
 
@@ -72,6 +86,11 @@ export function admit(asked: Asked): ErrorInfo | undefined {
     case 'vm.expunge':
     case 'vm.update':
     case 'vm.undelete':
+    case 'snapshot.create':
+    case 'snapshot.revert':
+    case 'snapshot.delete':
+    case 'snapshot.update':
+    case 'snapshot.flatten':
       return admitVm(asked, args.kind);
   }
 }
@@ -185,13 +204,12 @@ function hostAway(vm: VmDoc, view: ClusterView): ErrorInfo | undefined {
 }
 
 function byKind({ args, view }: Asked, vm: VmDoc): ErrorInfo | undefined {
-  if (args.kind === 'vm.start') {
-    const request = { record: vm.record, runs: true, makesDisks: false, pinnedTo: vm.hostId };
-    const answer = place(view, request);
-    if (answer.host !== undefined) return undefined;
-    const name = view.host(vm.hostId)?.name ?? vm.hostId;
-    return noCapacity(vm.record.name, { [name]: answer.rejected[name] ?? 'is gone' });
+  if (args.kind === 'vm.start') return roomToRun(vm, view);
+  if (args.kind === 'snapshot.revert') {
+    if (args.memory) return vm.settled === 'running' ? undefined : roomToRun(vm, view);
+    return vm.settled === 'running' ? revertsStopped(vm, args.name) : undefined;
   }
+  if (args.kind === 'snapshot.create' && args.wish.memory && vm.settled !== 'running') return hasNoMemory(vm);
   if (args.kind !== 'vm.update') return undefined;
   const { name, spec } = args.changes;
   const taken = name === undefined ? undefined : nameTaken(view, name, vm.record.id);
@@ -220,6 +238,36 @@ function noRoom(vm: VmDoc, spec: VmSpec, view: ClusterView): ErrorInfo | undefin
     message: `${vm.record.name} cannot grow on ${name}, which ${reason}. It is unchanged.`,
     remedy: 'Ask for less, or free some room on that host.',
     metadata: { [name]: reason },
+  };
+}
+
+function roomToRun(vm: VmDoc, view: ClusterView): ErrorInfo | undefined {
+  const request = { record: vm.record, runs: true, makesDisks: false, pinnedTo: vm.hostId };
+  const answer = place(view, request);
+  if (answer.host !== undefined) return undefined;
+  const name = view.host(vm.hostId)?.name ?? vm.hostId;
+  return noCapacity(vm.record.name, { [name]: answer.rejected[name] ?? 'is gone' });
+}
+
+/** C-132 */
+function revertsStopped(vm: VmDoc, snapshot: string): ErrorInfo {
+  const { name } = vm.record;
+  return {
+    code: 'WRONG_STATE',
+    message: `${name} runs; ${snapshot} has no memory, so that the VM must be stopped to go back to it.`,
+    remedy: `Stop it first: \`ostler stop ${name}\`.`,
+    metadata: { state: vm.settled },
+  };
+}
+
+/** M-093 */
+function hasNoMemory(vm: VmDoc): ErrorInfo {
+  return {
+    code: 'WRONG_STATE',
+    message: `${vm.record.name} is ${vm.settled}: it has no memory to save.`,
+    remedy: 'Start it first, or take a snapshot of its disks alone.',
+    field: 'memory',
+    metadata: { state: vm.settled },
   };
 }
 

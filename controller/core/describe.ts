@@ -4,6 +4,7 @@ import { hostName } from './operations/machine.js';
 import { shutdownFor, isUp } from './operations/vm-delete.js';
 import { sizeText } from './sizes.js';
 import type { ClusterView } from './view.js';
+import type { SnapshotWish } from '../../proto/model/snapshot.js';
 import type { Disk, VmRecord } from '../../proto/model/vm.js';
 
 export function describePlan(
@@ -39,9 +40,27 @@ export function describePlan(
             .join(', ') || 'nothing'
         } of ${name}.`,
       ];
+    case 'snapshot.create':
+      return [describeSnapshot(args.wish, name)];
+    case 'snapshot.revert':
+      return [
+        `Go back to the snapshot ${args.name}: what ${name} wrote to its disks since is lost; all snapshots stay.`,
+        ...(args.memory ? [`Let ${name} run on from that moment.`] : []),
+      ];
+    case 'snapshot.delete':
+      return [`Merge what only the snapshot ${args.name} of ${name} needs, and remove it.`];
+    case 'snapshot.update':
+      return [`Change ${Object.keys(args.changes).join(', ') || 'nothing'} of the snapshot ${args.name} of ${name}.`];
+    case 'snapshot.flatten':
+      return [`Copy all that ${args.disks.join(', ') || 'every disk'} of ${name} reads into its own file.`];
     case 'vm.undelete':
       return [`Bring ${name} back as a stopped VM on ${host}.`];
   }
+}
+
+function describeSnapshot({ name, disks, memory, quiesce }: SnapshotWish, vm: string): string {
+  const what = memory ? 'all disks and the memory' : disks.length === 0 ? 'the boot disk' : disks.join(', ');
+  return `Take the snapshot ${name} of ${what} of ${vm}${quiesce ? ', its file systems frozen for a moment' : ''}.`;
 }
 
 function describeCreate(

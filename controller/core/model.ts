@@ -6,6 +6,7 @@
 import type { ErrorInfo } from './error-info.js';
 import type { HostFacts } from '../../proto/model/host.js';
 import type { ImageFormat } from '../../proto/model/image.js';
+import type { SnapshotChanges, SnapshotWish } from '../../proto/model/snapshot.js';
 import type { VmRecord, VmSpec } from '../../proto/model/vm.js';
 
 /** What a VM was last known to be. Working states are not stored: they follow from the running operation (see view). */
@@ -60,6 +61,17 @@ export type OperationArgs =
   | { readonly kind: 'vm.expunge'; readonly force: boolean }
   | { readonly kind: 'vm.update'; readonly changes: VmChanges }
   | { readonly kind: 'vm.undelete' }
+  | { readonly kind: 'snapshot.create'; readonly wish: SnapshotWish }
+  /** `name`: for people. `memory`: the VM runs afterwards. */
+  | { readonly kind: 'snapshot.revert'; readonly snapshot: string; readonly name: string; readonly memory: boolean }
+  | { readonly kind: 'snapshot.delete'; readonly snapshot: string; readonly name: string }
+  | {
+      readonly kind: 'snapshot.update';
+      readonly snapshot: string;
+      readonly name: string;
+      readonly changes: SnapshotChanges;
+    }
+  | { readonly kind: 'snapshot.flatten'; readonly disks: readonly string[] }
   | { readonly kind: 'image.delete' };
 
 /** What may change in a VM that has its disks; an absent field stays as it is. */

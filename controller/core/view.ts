@@ -38,12 +38,15 @@ export interface Policy {
   readonly cpuOvercommit: number;
   /** Kept for the host itself, but never more than a quarter of its memory. */
   readonly memoryReserveBytes: number;
+  /** Snapshots that a VM may have (M-089). */
+  readonly maxSnapshots: number;
 }
 
 export const DEFAULT_POLICY: Policy = {
   purgeDelayMs: 24 * 3600 * 1000,
   cpuOvercommit: 8,
   memoryReserveBytes: 512 * 1024 * 1024,
+  maxSnapshots: 16,
 };
 
 export interface ClusterView {
@@ -84,6 +87,7 @@ function growingTo(operation: OperationDoc | undefined): VmSpec | undefined {
 function isStarting(operation: OperationDoc | undefined): boolean {
   if (operation === undefined) return false;
   const { args } = operation;
+  if (args.kind === 'snapshot.revert') return args.memory;
   return args.kind === 'vm.start' || (args.kind === 'vm.create' && args.start);
 }
 

@@ -46,6 +46,11 @@ const WORKING: Readonly<Record<OperationKind, VmStateName | undefined>> = {
   'vm.expunge': 'EXPUNGING',
   'vm.update': undefined,
   'vm.undelete': undefined,
+  'snapshot.create': undefined,
+  'snapshot.revert': undefined,
+  'snapshot.delete': undefined,
+  'snapshot.update': undefined,
+  'snapshot.flatten': undefined,
   'image.delete': undefined,
 };
 

@@ -48,6 +48,22 @@ function bodyToWire(body: CommandBody): Partial<WireCommand> {
       return { forgetImage: { image: body.imageId } };
     case 'apply':
       return { apply: recordChangeToWire(body) };
+    case 'snapshot-create': {
+      const { wish, limit } = body;
+      return { createSnapshot: { ...wish, tags: { ...wish.tags }, record: vmRecordToWire(body.record), limit } };
+    }
+    case 'snapshot-revert':
+      return { revertSnapshot: { record: vmRecordToWire(body.record), snapshot: body.snapshot } };
+    case 'snapshot-delete':
+      return { deleteSnapshot: { record: vmRecordToWire(body.record), snapshot: body.snapshot } };
+    case 'snapshot-update': {
+      const { tags, ...words } = body.changes;
+      const set = tags === undefined ? {} : { setTags: true, tags: { ...tags } };
+      const { snapshot } = body;
+      return { updateSnapshot: { record: vmRecordToWire(body.record), snapshot, ...words, ...set } };
+    }
+    case 'snapshot-flatten':
+      return { flatten: { record: vmRecordToWire(body.record), disks: [...body.disks] } };
     default:
       throw new OstlerError('INTERNAL', `There is no command ${JSON.stringify(body satisfies never)}.`);
   }

@@ -9,6 +9,7 @@ import type { VmStateName } from '../core/vm-state.js';
 import type { DomainReport, HostFacts } from '../../proto/model/host.js';
 import type { ErrorInfo } from '../core/error-info.js';
 import type { ImageRef } from '../../proto/model/image.js';
+import type { SnapshotList } from '../../proto/model/snapshot.js';
 import type { VmRecord } from '../../proto/model/vm.js';
 import type { Stored } from '../store/store.js';
 import type { ostler } from '../../proto/gen/ostler.js';
@@ -92,6 +93,7 @@ export interface Agents {
     readonly unreadable: Readonly<Record<string, string>>;
     readonly domains: readonly DomainReport[];
   }>;
+  listSnapshots(hostId: string, record: VmRecord, signal: AbortSignal): Promise<SnapshotList>;
   /** Bytes of a console through the agent's dial-out. `history` resolves with what the serial console printed before. */
   openTunnel(hostId: string, vmUuid: string, kind: 'serial' | 'vnc', signal: AbortSignal): Promise<Duplex>;
   /** Ends the link of a host that was deleted or re-joined. */

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 /** Base 32 without i, l, o and u (proto/model/names.ts, ID_PATTERN). */
 const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
 
-export type IdPrefix = 'i' | 'img' | 'op' | 'h';
+export type IdPrefix = 'i' | 'img' | 'op' | 'h' | 'snap';
 
 export type NewId = (prefix: IdPrefix) => string;
 

@@ -1,6 +1,7 @@
 /** What a document on disk must look like. Parsed when the store is opened; after that the types are trusted. */
 import { z } from 'zod';
 import { imageFormatSchema } from '../../proto/model/image.js';
+import { snapshotWishSchema } from '../../proto/model/snapshot.js';
 import { vmRecordSchema, vmSpecSchema } from '../../proto/model/vm.js';
 import type { DocumentKind } from '../core/model.js';
 
@@ -49,6 +50,25 @@ const argsSchema = z.discriminatedUnion('kind', [
     }),
   }),
   z.strictObject({ kind: z.literal('vm.undelete') }),
+  z.strictObject({ kind: z.literal('snapshot.create'), wish: snapshotWishSchema }),
+  z.strictObject({
+    kind: z.literal('snapshot.revert'),
+    snapshot: z.string(),
+    name: z.string(),
+    memory: z.boolean(),
+  }),
+  z.strictObject({ kind: z.literal('snapshot.delete'), snapshot: z.string(), name: z.string() }),
+  z.strictObject({
+    kind: z.literal('snapshot.update'),
+    snapshot: z.string(),
+    name: z.string(),
+    changes: z.strictObject({
+      name: z.string().exactOptional(),
+      description: z.string().exactOptional(),
+      tags: words.exactOptional(),
+    }),
+  }),
+  z.strictObject({ kind: z.literal('snapshot.flatten'), disks: z.array(z.string()) }),
   z.strictObject({ kind: z.literal('image.delete') }),
 ]);
 

@@ -47,6 +47,12 @@ export const DOMAIN_STATES = {
   gone: v1.DomainState.DOMAIN_GONE,
 } as const;
 
+export const SNAPSHOT_STATES = {
+  creating: v1.SnapshotState.SNAPSHOT_CREATING,
+  ready: v1.SnapshotState.SNAPSHOT_READY,
+  deleting: v1.SnapshotState.SNAPSHOT_DELETING,
+} as const;
+
 export function enumToWire<T extends Readonly<Record<string, number>>, W extends keyof T>(table: T, word: W): T[W] {
   return table[word];
 }

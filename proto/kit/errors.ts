@@ -49,6 +49,10 @@ export const CODES = {
   REQUEST_ID_REUSED: { grpc: GRPC_STATUS.INVALID_ARGUMENT, retryable: false },
   /** No host can take the VM; metadata maps each host to its reason. */
   NO_CAPACITY: { grpc: GRPC_STATUS.RESOURCE_EXHAUSTED, retryable: true },
+  /** There are as many of these as are allowed; nothing is removed to make room. */
+  LIMIT_REACHED: { grpc: GRPC_STATUS.RESOURCE_EXHAUSTED, retryable: false },
+  /** A VM's disks are not what was written down of them: somebody changed them from outside. Nothing is touched. */
+  CHAIN_CHANGED: { grpc: GRPC_STATUS.FAILED_PRECONDITION, retryable: false },
   /** No or bad token. */
   UNAUTHENTICATED: { grpc: GRPC_STATUS.UNAUTHENTICATED, retryable: false },
   /** The token's role does not allow this, or an agent spoke for another host. */

@@ -11,6 +11,7 @@ import { sha512Crypt } from '../../proto/kit/crypt.js';
 import { OstlerError } from '../../proto/kit/errors.js';
 import { silentLog } from '../../proto/kit/log.js';
 import type { DomainReport } from '../../proto/model/host.js';
+import type { SnapshotList } from '../../proto/model/snapshot.js';
 import type { VmRecord } from '../../proto/model/vm.js';
 import type { Methods, Service } from '../../proto/service.js';
 import { imageService, operationService, vmService } from '../../proto/services.js';
@@ -77,6 +78,25 @@ export interface Rig {
 
 export const MIB = 1024 * 1024;
 
+/** What every host says of every VM: `plain` and, after it, `ram` with memory. Told children first, as no agent must not. */
+function someSnapshots(): SnapshotList['snapshots'] {
+  const common = { description: '', tags: {}, state: 'ready', quiesced: false } as const;
+  const disks = [{ name: 'root', file: 'a.qcow2', sizeBytes: MIB, deltaBytes: 512 }];
+  return [
+    {
+      ...common,
+      id: 'snap-0000000002',
+      name: 'ram',
+      parent: 'snap-0000000001',
+      time: 2,
+      disks,
+      memory: true,
+      memoryBytes: 9,
+    },
+    { ...common, id: 'snap-0000000001', name: 'plain', parent: '', time: 1, disks, memory: false, memoryBytes: 0 },
+  ];
+}
+
 /** A VM that needs no image. */
 export function blankVm(name: string, spec: ostler.v1.VmSpec.$Properties = {}): ostler.v1.CreateVmRequest.$Properties {
   return {
@@ -102,6 +122,7 @@ export async function startRig(options: { readonly hosts?: number } = {}): Promi
   const events = createMemoryEventLog({}, { clock });
   const agents = createFakeAgents({ clock });
   const listed = new Map<string, ListedRecords>();
+  const snapshots: SnapshotList = { snapshots: someSnapshots(), now: 'snap-0000000002', changedBytes: 4096 };
   const tunnels: Duplex[] = [];
   const usage: Rig['usage'] = new Map();
   let lastTunnel: Duplex | undefined;
@@ -129,6 +150,10 @@ export async function startRig(options: { readonly hosts?: number } = {}): Promi
       const { state, reason } = domain;
       return Promise.resolve({ domainState: state, domainReason: reason, cpuTimeNs: 5, memoryBytes: MIB, vcpus: 1 });
     },
+    listSnapshots: (hostId: string) =>
+      agents.view(hostId)?.online === true
+        ? Promise.resolve(snapshots)
+        : Promise.reject(new OstlerError('HOST_UNREACHABLE', `${hostId} is away.`)),
     listRecords: (hostId: string) => {
       const found = listed.get(hostId);
       if (found === undefined) return Promise.reject(new OstlerError('HOST_UNREACHABLE', `${hostId} is away.`));

@@ -20,9 +20,11 @@ import {
   hostService,
   imageService,
   operationService,
+  snapshotService,
   vmService,
 } from '../../proto/services.js';
 import { toWireTime } from '../../proto/time.js';
+import { snapshotHandlers } from './fake-snapshots.js';
 
 const { v1 } = ostler;
 type Vm = ostler.v1.Vm.$Properties;
@@ -164,6 +166,7 @@ function addServices(server: Server, fake: Fake, httpPort: number): void {
   server.addService(toGrpcDefinition(hostService), implement(hostService, hostHandlers(fake), guard));
   server.addService(toGrpcDefinition(imageService), implement(imageService, imageHandlers(fake), guard));
   server.addService(toGrpcDefinition(eventService), implement(eventService, eventHandlers(fake), guard));
+  server.addService(toGrpcDefinition(snapshotService), implement(snapshotService, snapshotHandlers(fake), guard));
   server.addService(toGrpcDefinition(adminService), implement(adminService, adminHandlers(), guard));
 }
 

@@ -54,6 +54,8 @@ export interface Cluster {
 export interface ClusterOptions {
   readonly hosts?: number;
   readonly controllerEnv?: Readonly<Record<string, string>>;
+  /** Keys of controller.yaml beside those that the lab needs. */
+  readonly controllerConfig?: Readonly<Record<string, unknown>>;
 }
 
 /** A controller in the lab's fabric and an agent on each host: real libvirt, real QEMU, one directory. */
@@ -80,6 +82,7 @@ async function assemble(lab: Lab, options: ClusterOptions): Promise<Cluster> {
       api: { listen: '0.0.0.0:7443' },
       link: { listen: '0.0.0.0:7444' },
       http: { listen: '127.0.0.1:7480', tls: false },
+      ...options.controllerConfig,
     }),
   );
   const node = process.execPath;

@@ -48,6 +48,7 @@ function parentsAgents(): Agents {
     },
     inspect: unused,
     planRecord: unused,
+    listSnapshots: unused,
     listRecords: unused,
     openTunnel: unused,
     disconnect: unused,

@@ -51,7 +51,11 @@ export interface FakeAgents extends Agents {
   inventory(id: string): void;
 }
 
-const KINDS = ['provision', 'start', 'shutdown', 'reboot', 'expunge', 'setRecord', 'forgetImage', 'apply'] as const;
+const SNAPSHOT_KINDS = ['createSnapshot', 'revertSnapshot', 'deleteSnapshot', 'updateSnapshot', 'flatten'] as const;
+const KINDS = [
+  ...(['provision', 'start', 'shutdown', 'reboot', 'expunge', 'setRecord', 'forgetImage', 'apply'] as const),
+  ...SNAPSHOT_KINDS,
+] as const;
 
 export function kindOf(command: Command): (typeof KINDS)[number] {
   const kind = KINDS.find((one) => command[one] !== undefined && command[one] !== null);
@@ -190,6 +194,7 @@ export function createFakeAgents(deps: { readonly clock: Clock }): FakeAgents {
     acknowledge: (id, commandId) => void hosts.get(id)?.unacknowledged.delete(commandId),
     inspect: () => Promise.reject(new Error('not simulated')),
     planRecord: () => Promise.resolve({ changes: [], refusals: [] }),
+    listSnapshots: () => Promise.reject(new Error('not simulated')),
     listRecords: () => Promise.reject(new Error('not simulated')),
     openTunnel: () => Promise.reject(new Error('not simulated')),
     disconnect: (id) => {
@@ -247,6 +252,11 @@ function execute(host: FakeHost, command: Command): CommandOutcome {
     case 'setRecord':
     case 'forgetImage':
     case 'apply':
+    case 'createSnapshot':
+    case 'revertSnapshot':
+    case 'deleteSnapshot':
+    case 'updateSnapshot':
+    case 'flatten':
       return { ok: true, domain: present, facts: {} };
   }
 }

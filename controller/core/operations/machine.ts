@@ -7,6 +7,7 @@ import type { OperationArgs, OperationDoc, PlacementDoc, VmDoc } from '../model.
 import type { ClusterView } from '../view.js';
 import type { DomainReport } from '../../../proto/model/host.js';
 import type { ImageRef } from '../../../proto/model/image.js';
+import type { SnapshotChanges, SnapshotWish } from '../../../proto/model/snapshot.js';
 import type { VmRecord } from '../../../proto/model/vm.js';
 
 /** What an agent answered to a command. */
@@ -38,7 +39,22 @@ export type CommandBody =
       readonly record: VmRecord;
       readonly images: readonly ImageRef[];
       readonly deleteVolumes: boolean;
-    };
+    }
+  | {
+      readonly kind: 'snapshot-create';
+      readonly record: VmRecord;
+      readonly wish: SnapshotWish;
+      readonly limit: number;
+    }
+  | { readonly kind: 'snapshot-revert'; readonly record: VmRecord; readonly snapshot: string }
+  | { readonly kind: 'snapshot-delete'; readonly record: VmRecord; readonly snapshot: string }
+  | {
+      readonly kind: 'snapshot-update';
+      readonly record: VmRecord;
+      readonly snapshot: string;
+      readonly changes: SnapshotChanges;
+    }
+  | { readonly kind: 'snapshot-flatten'; readonly record: VmRecord; readonly disks: readonly string[] };
 
 export interface StepRule {
   /** One sentence: what the step does. */

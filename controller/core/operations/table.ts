@@ -2,6 +2,7 @@
 import type { OperationArgs, OperationKind, VmDoc } from '../model.js';
 import { imageDelete } from './image-delete.js';
 import type { Machine } from './machine.js';
+import { snapshotCreate, snapshotDelete, snapshotFlatten, snapshotRevert, snapshotUpdate } from './snapshots.js';
 import { vmCreate } from './vm-create.js';
 import { vmDelete } from './vm-delete.js';
 import { vmExpunge } from './vm-expunge.js';
@@ -23,6 +24,11 @@ const MACHINES: Readonly<Record<OperationKind, AnyMachine>> = {
   'vm.expunge': vmExpunge,
   'vm.update': vmUpdate,
   'vm.undelete': vmUndelete,
+  'snapshot.create': snapshotCreate,
+  'snapshot.revert': snapshotRevert,
+  'snapshot.delete': snapshotDelete,
+  'snapshot.update': snapshotUpdate,
+  'snapshot.flatten': snapshotFlatten,
   'image.delete': imageDelete,
 };
 

@@ -1,0 +1,50 @@
+import { OstlerError } from '../../proto/kit/errors.js';
+import type { Hypervisor } from '../hypervisor.js';
+import { editDomain } from '../xml/edit.js';
+import { setDiskFile } from '../xml/snapshot.js';
+
+interface BlockDomain {
+  xml: string;
+  liveXml: string | undefined;
+}
+
+type BlockPart = Pick<
+  Hypervisor,
+  'snapshotDomain' | 'commitBlock' | 'pullBlock' | 'blockJob' | 'endBlockJob' | 'savedDomainXml' | 'restoreDomain'
+>;
+
+/** The fake's disks are names: overlays are switched at once; there is no QEMU that could copy what lies in files. */
+export function fakeBlockCalls(world: {
+  readonly active: (uuid: string) => BlockDomain;
+  readonly run: (xml: string) => void;
+}): BlockPart {
+  const saved = new Map<string, string>();
+  const noJobs = (): Promise<never> =>
+    Promise.reject(new OstlerError('UNSUPPORTED', 'The fake hypervisor copies no disk contents while a guest runs.'));
+  return {
+    snapshotDomain(uuid, { overlays, memoryFile }) {
+      const domain = world.active(uuid);
+      if (memoryFile !== '') saved.set(memoryFile, domain.liveXml ?? domain.xml);
+      const edits = [...overlays].map(([dev, path]) => setDiskFile(dev, path));
+      domain.xml = editDomain(domain.xml, edits);
+      if (domain.liveXml !== undefined) domain.liveXml = editDomain(domain.liveXml, edits);
+      return Promise.resolve();
+    },
+    commitBlock: noJobs,
+    pullBlock: noJobs,
+    blockJob(uuid) {
+      world.active(uuid);
+      return Promise.resolve(undefined);
+    },
+    endBlockJob: () => Promise.resolve(),
+    savedDomainXml(file) {
+      const xml = saved.get(file);
+      if (xml === undefined) throw new OstlerError('STORAGE_ERROR', `${file} holds no saved memory`);
+      return Promise.resolve(xml);
+    },
+    restoreDomain(_file, xml) {
+      world.run(xml);
+      return Promise.resolve();
+    },
+  };
+}
