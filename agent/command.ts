@@ -18,7 +18,12 @@ export type CommandBody =
   | { readonly kind: 'reboot'; readonly force: boolean }
   | { readonly kind: 'expunge'; readonly record: VmRecord }
   | { readonly kind: 'set-record'; readonly record: VmRecord }
-  | { readonly kind: 'forget-image'; readonly image: string };
+  | { readonly kind: 'forget-image'; readonly image: string }
+  | { readonly kind: 'pause' }
+  | { readonly kind: 'resume' }
+  | { readonly kind: 'suspend' }
+  | { readonly kind: 'send-nmi' }
+  | { readonly kind: 'rebuild-root'; readonly record: VmRecord; readonly images: readonly ImageRef[] };
 export type CommandKind = CommandBody['kind'];
 export type BodyOf<K extends CommandKind> = Extract<CommandBody, { kind: K }>;
 
@@ -87,6 +92,11 @@ function parseBody(wire: ostler.v1.Command.$Properties): CommandBody {
     if (!idSchema.safeParse(image).success) throw invalidField('command.forget_image.image', 'is not an image id');
     return { kind: 'forget-image', image };
   }
+  if (wire.pause) return { kind: 'pause' };
+  if (wire.resume) return { kind: 'resume' };
+  if (wire.suspend) return { kind: 'suspend' };
+  if (wire.sendNmi) return { kind: 'send-nmi' };
+  if (wire.rebuildRoot) return { kind: 'rebuild-root', ...withImages(wire.rebuildRoot, 'command.rebuild_root') };
   throw new OstlerError('UNSUPPORTED', 'The controller sent a command that this agent does not know.', {
     remedy: 'Update ostler-agent on this host to the version of the controller.',
   });

@@ -18,8 +18,10 @@ import {
   type Client,
 } from '../libvirt/index.js';
 import { fromLibvirt } from './libvirt-errors.js';
+import { named } from './libvirt-named.js';
 import { libvirtEvents } from './libvirt-events.js';
 import { ensureDirPool, listPools } from './libvirt-pools.js';
+import { saveCalls } from './libvirt-saves.js';
 import { STATS_GROUPS, toDomainStats } from './libvirt-stats.js';
 
 export interface LibvirtOptions {
@@ -70,6 +72,7 @@ export function createLibvirtHypervisor(options: LibvirtOptions): Hypervisor {
     ...hostCalls(client),
     ...domainCalls(client),
     ...guestCalls(client),
+    ...saveCalls(client),
     ...poolCalls(client),
     events: (signal) => libvirtEvents(client, signal),
     close() {
@@ -77,14 +80,6 @@ export function createLibvirtHypervisor(options: LibvirtOptions): Hypervisor {
       return Promise.resolve();
     },
   };
-}
-
-async function named<T>(what: string, call: Promise<T>): Promise<T> {
-  try {
-    return await call;
-  } catch (error) {
-    throw fromLibvirt(error, what);
-  }
 }
 
 /** 9000000 → 9.0.0 */

@@ -6,7 +6,9 @@ import { metadataXml, METADATA_NAMESPACE, METADATA_PREFIX } from '../xml/metadat
 import type { DriverDeps } from './deps.js';
 import { isActive, stateOf } from './domain-state.js';
 import { expunge } from './expunge.js';
+import { pause, resume, sendNmi, suspend } from './suspend.js';
 import { provision } from './provision.js';
+import { rebuildRoot } from './rebuild-root.js';
 import { start } from './start.js';
 import { reboot, shutdown } from './stop.js';
 import { asOstlerError } from './xml-errors.js';
@@ -21,6 +23,11 @@ export function createExecutors(deps: DriverDeps): Executors {
     expunge: (command, context) => expunge(command, context, deps),
     'set-record': (command) => setRecord(command, deps),
     'forget-image': (command) => forgetImage(command.body.image, deps),
+    pause: (command) => pause(command, deps),
+    resume: (command) => resume(command, deps),
+    suspend: (command, context) => suspend(command, context, deps),
+    'send-nmi': (command) => sendNmi(command, deps),
+    'rebuild-root': (command, context) => rebuildRoot(command, context, deps),
   };
 }
 
@@ -38,6 +45,9 @@ async function setRecord(command: Command<'set-record'>, deps: DriverDeps): Prom
     live: isActive(state),
   });
   deps.fault('set-record.written');
+  // A deleted VM must not come up with its host.
+  const autostart = record.spec.autostart === true && record.deleteTime === undefined;
+  await deps.hypervisor.setAutostart(record.uuid, autostart);
   return {};
 }
 

@@ -3,7 +3,7 @@ import type { Log } from '../../proto/kit/log.js';
 import type { DomainReport } from '../../proto/model/host.js';
 import type { Hypervisor, HypervisorEvent } from '../hypervisor.js';
 import type { Outbox } from '../outbox.js';
-import { edgeEvent, missedEdge, type Edge } from './edges.js';
+import { causeOf, edgeEvent, missedEdge, rebootEvent, type Edge } from './edges.js';
 import type { Intents } from './intents.js';
 import { describeDomain, sameReport } from './report.js';
 
@@ -57,8 +57,11 @@ export function createObserver(deps: Deps): Observer {
   const remember = (report: DomainReport, edges?: Edge[]): DomainReport => {
     const before = known.get(report.uuid);
     const addresses = report.state === 'running' ? (before?.report.addresses ?? []) : [];
-    const now = { ...report, addresses };
-    known.set(report.uuid, { report: now, edges: edges ?? before?.edges ?? [] });
+    const life = edges ?? before?.edges ?? [];
+    const off = report.state === 'shutoff' || report.state === 'crashed';
+    const exit = off ? { exitCause: causeOf(life, intents.of(report.uuid), report.reason) } : {};
+    const now: DomainReport = { ...report, addresses, ...exit };
+    known.set(report.uuid, { report: now, edges: life });
     if (before === undefined || !sameReport(before.report, now)) observer.onReport(now);
     if (report.state === 'gone') known.delete(report.uuid);
     return now;
@@ -114,7 +117,7 @@ export function createObserver(deps: Deps): Observer {
     }
   };
 
-  const onDomain = async (uuid: string, edge: Edge | undefined, kind: string | undefined): Promise<void> => {
+  const onDomain = async (uuid: string, edge: Edge | undefined, rebooted = false): Promise<void> => {
     const before = known.get(uuid);
     const report = await describeDomain(uuid, hypervisor);
     const subject = report.vmId === '' && before !== undefined ? before.report : report;
@@ -130,9 +133,9 @@ export function createObserver(deps: Deps): Observer {
         : edgeEvent(edge, { uuid, vmId: subject.vmId, reason: report.reason }, life, clock.now());
       if (event !== undefined) outbox.add(event);
     }
-    if (kind !== undefined) {
-      const message = 'The guest restarted.';
-      outbox.add({ kind, vmUuid: uuid, vmId: subject.vmId, message, metadata: {}, time: clock.now() });
+    if (rebooted) {
+      outbox.add(rebootEvent({ uuid, vmId: subject.vmId }, intents.of(uuid), clock.now()));
+      if (intents.of(uuid) === 'reboot') intents.set(uuid, 'none');
     }
     remember(report, edges);
   };
@@ -147,12 +150,12 @@ export function createObserver(deps: Deps): Observer {
         log.warn({}, 'libvirt sent events faster than they could be read: listing anew');
         return relistUntilDone(signal);
       case 'lifecycle':
-        return onDomain(event.uuid, { event: event.event, detail: event.detail }, undefined);
+        return onDomain(event.uuid, { event: event.event, detail: event.detail });
       case 'reboot':
-        return onDomain(event.uuid, undefined, 'domain.rebooted');
+        return onDomain(event.uuid, undefined, true);
       case 'guest-agent':
       case 'metadata-changed':
-        return onDomain(event.uuid, undefined, undefined);
+        return onDomain(event.uuid, undefined);
       case 'device-removed':
         return Promise.resolve();
     }

@@ -127,9 +127,11 @@ function recoverOne(entry: JournalEntry, deps: Deps, launch: (command: Command, 
   }
 }
 
+const STARTING: readonly string[] = ['start', 'reboot', 'resume'];
+
 /** A guest that this command would run may run elsewhere by now: the machine went down in between. */
 function mayHaveMoved(entry: JournalEntry, bootId: string): boolean {
-  return (entry.kind === 'start' || entry.kind === 'reboot') && entry.bootId !== bootId;
+  return STARTING.includes(entry.kind) && entry.bootId !== bootId;
 }
 
 async function execute(command: Command, wire: Uint8Array | undefined, signal: AbortSignal, deps: Deps): Promise<void> {

@@ -16,7 +16,7 @@ export function createAsk(deps: {
   readonly nameOf: (hostId: string) => string;
   readonly queries: Queries;
   readonly tunnels: Tunnels;
-}): Pick<Agents, 'inspect' | 'listRecords' | 'openTunnel'> {
+}): Pick<Agents, 'inspect' | 'listRecords' | 'openTunnel' | 'screenshot'> {
   const { linked, nameOf, queries, tunnels } = deps;
   return {
     inspect: async (hostId, vmUuid, signal) => {
@@ -47,6 +47,12 @@ export function createAsk(deps: {
         }
       }
       return { records, unreadable, domains: (list.domains ?? []).map(domainReportFromWire) };
+    },
+
+    screenshot: async (hostId, vmUuid, signal) => {
+      const options = { timeoutMs: QUERY_MS, signal };
+      const result = await queries.ask(nameOf(hostId), linked(hostId), { captureScreen: { vmUuid } }, options);
+      return result.screenshot?.data ?? new Uint8Array();
     },
 
     openTunnel: async (hostId, vmUuid, kind, signal): Promise<Duplex> => {

@@ -6,6 +6,7 @@ import { toWireTime } from '../../proto/time.js';
 import { descriptionSchema, displayNameSchema, labelsSchema, nameSchema } from '../../proto/model/names.js';
 import type { Tickets } from '../auth/tickets.js';
 import type { OperationArgs, VmChanges, VmDoc } from '../core/model.js';
+import { withChanges } from '../core/operations/vm-update.js';
 import { RECOMMENDED_MEMORY_BYTES } from '../core/vm-defaults.js';
 import type { VmStateName } from '../core/vm-state.js';
 import type { Agents, Operations, SubmitResult } from '../engine/env.js';
@@ -15,6 +16,7 @@ import { requireVm } from './lookup.js';
 import { listPage } from './paging.js';
 import { checkRequestId, earlierOperation, hashRequest } from './request.js';
 import { checkName, recordFromRequest, type RecordDeps } from './vm-create.js';
+import { createVmActions } from './vm-actions.js';
 import { operationToWire } from './wire/operation.js';
 import { hostNameOf, liveToWire, vmToWire } from './wire/vm.js';
 
@@ -79,7 +81,7 @@ export function createVms(deps: VmsDeps): ApiHandlers<(typeof vmService)['method
       const args: OperationArgs = { kind: 'vm.update', changes };
       const result = await submit('UpdateVm', request, vm.id, args, call, deps);
       if (!request.validateOnly) return settled(result, call, deps);
-      return vmToWire({ ...vm, value: { ...vm.value, record: { ...vm.value.record, ...changes } } }, deps);
+      return vmToWire({ ...vm, value: { ...vm.value, record: withChanges(vm.value.record, changes) } }, deps);
     },
 
     deleteVm: async (request, call) => {
@@ -113,6 +115,8 @@ export function createVms(deps: VmsDeps): ApiHandlers<(typeof vmService)['method
       );
     },
 
+    ...createVmActions(deps, (...request) => submit(...request, deps).then((result) => answer(result, deps))),
+
     openConsole: (request, call) => Promise.resolve(openConsole(request, call, deps)),
 
     getVmUserData: (request) =>
@@ -136,7 +140,7 @@ function answer(result: SubmitResult, deps: VmsDeps): ostler.v1.Operation.$Prope
   return operationToWire(result.operation, deps.store, { plan: result.plan });
 }
 
-interface Mutation {
+export interface Mutation {
   readonly etag?: string;
   readonly requestId: string;
   readonly validateOnly: boolean;
@@ -192,6 +196,8 @@ function stopArgs(request: ostler.v1.StopVmRequest, vm: VmDoc): OperationArgs {
 }
 
 const CHANGEABLE = ['name', 'display_name', 'description', 'labels'] as const;
+/** By a mask only: false is a value, too. */
+const SWITCHES = ['spec.autostart', 'spec.delete_protection'];
 
 function changesFromRequest(request: ostler.v1.UpdateVmRequest, id: string): VmChanges {
   const { values } = request;
@@ -217,10 +223,17 @@ function changesFromRequest(request: ostler.v1.UpdateVmRequest, id: string): VmC
       case 'labels':
         changes.labels = parseModel(labelsSchema, { ...values.labels }, 'values.labels');
         break;
+      case 'spec.autostart':
+        changes.autostart = values.spec?.autostart ?? false;
+        break;
+      case 'spec.delete_protection':
+      case 'spec.deleteProtection':
+        changes.deleteProtection = values.spec?.deleteProtection ?? false;
+        break;
       default:
         throw new OstlerError('UNSUPPORTED', `update_mask: ${JSON.stringify(path.slice(0, 80))} cannot be changed.`, {
           field: 'update_mask',
-          remedy: `These can: ${CHANGEABLE.join(', ')}.`,
+          remedy: `These can: ${[...CHANGEABLE, ...SWITCHES].join(', ')}.`,
         });
     }
   }

@@ -72,7 +72,7 @@ export function allocationOf(vm: VmDoc, operation: OperationDoc | undefined): Al
 function isStarting(operation: OperationDoc | undefined): boolean {
   if (operation === undefined) return false;
   const { args } = operation;
-  return args.kind === 'vm.start' || (args.kind === 'vm.create' && args.start);
+  return args.kind === 'vm.start' || args.kind === 'vm.resume' || (args.kind === 'vm.create' && args.start);
 }
 
 export function addAllocation(a: Allocation, b: Allocation, sign: 1 | -1 = 1): Allocation {

@@ -7,6 +7,7 @@ export type VmStateName =
   | 'RUNNING'
   | 'STOPPED'
   | 'PAUSED'
+  | 'SUSPENDED'
   | 'DESTROYED'
   | 'EXPUNGED'
   | 'ERROR'
@@ -16,7 +17,10 @@ export type VmStateName =
   | 'STOPPING'
   | 'REBOOTING'
   | 'DESTROYING'
-  | 'EXPUNGING';
+  | 'EXPUNGING'
+  | 'SUSPENDING'
+  | 'RESUMING'
+  | 'REBUILDING';
 
 export interface VmState {
   readonly state: VmStateName;
@@ -30,6 +34,7 @@ const SETTLED: Readonly<Record<SettledState, VmStateName>> = {
   running: 'RUNNING',
   stopped: 'STOPPED',
   paused: 'PAUSED',
+  suspended: 'SUSPENDED',
   destroyed: 'DESTROYED',
   expunged: 'EXPUNGED',
   error: 'ERROR',
@@ -45,6 +50,11 @@ const WORKING: Readonly<Record<OperationKind, VmStateName | undefined>> = {
   'vm.expunge': 'EXPUNGING',
   'vm.update': undefined,
   'vm.undelete': undefined,
+  'vm.pause': undefined,
+  'vm.resume': 'RESUMING',
+  'vm.suspend': 'SUSPENDING',
+  'vm.nmi': undefined,
+  'vm.rebuild': 'REBUILDING',
   'image.delete': undefined,
 };
 
@@ -61,6 +71,7 @@ export function vmState(vm: VmDoc, operation: OperationDoc | undefined, host: Ho
     case 'running':
     case 'stopped':
     case 'paused':
+    case 'suspended':
       return silence === '' ? { state, reason: vm.stateReason } : { state: 'UNKNOWN', reason: silence };
     case 'creating':
     case 'destroyed':

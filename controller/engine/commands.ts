@@ -34,6 +34,16 @@ function bodyToWire(body: CommandBody): Partial<WireCommand> {
       return { setRecord: { record: vmRecordToWire(body.record) } };
     case 'forget-image':
       return { forgetImage: { image: body.imageId } };
+    case 'pause':
+      return { pause: {} };
+    case 'resume':
+      return { resume: {} };
+    case 'suspend':
+      return { suspend: {} };
+    case 'send-nmi':
+      return { sendNmi: {} };
+    case 'rebuild-root':
+      return { rebuildRoot: { record: vmRecordToWire(body.record), images: body.images.map(imageRefToWire) } };
     default:
       throw new OstlerError('INTERNAL', `There is no command ${JSON.stringify(body satisfies never)}.`);
   }

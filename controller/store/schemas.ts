@@ -1,7 +1,7 @@
 /** What a document on disk must look like. Parsed when the store is opened; after that the types are trusted. */
 import { z } from 'zod';
 import { imageFormatSchema } from '../../proto/model/image.js';
-import { vmRecordSchema } from '../../proto/model/vm.js';
+import { vmRecordSchema, vmSpecSchema } from '../../proto/model/vm.js';
 import type { DocumentKind } from '../core/model.js';
 
 const time = z.number().nonnegative();
@@ -18,7 +18,7 @@ const errorSchema = z.strictObject({
 const vmSchema = z.strictObject({
   record: vmRecordSchema,
   hostId: z.string(),
-  settled: z.enum(['creating', 'created', 'running', 'stopped', 'paused', 'destroyed', 'expunged', 'error']),
+  settled: z.enum(['creating', 'created', 'running', 'stopped', 'paused', 'suspended', 'destroyed', 'expunged', 'error']),
   stateReason: z.string(),
   operationId: z.string(),
   updateTime: time,
@@ -44,9 +44,16 @@ const argsSchema = z.discriminatedUnion('kind', [
       displayName: z.string().exactOptional(),
       description: z.string().exactOptional(),
       labels: words.exactOptional(),
+      autostart: z.boolean().exactOptional(),
+      deleteProtection: z.boolean().exactOptional(),
     }),
   }),
   z.strictObject({ kind: z.literal('vm.undelete') }),
+  z.strictObject({ kind: z.literal('vm.pause') }),
+  z.strictObject({ kind: z.literal('vm.resume') }),
+  z.strictObject({ kind: z.literal('vm.suspend') }),
+  z.strictObject({ kind: z.literal('vm.nmi') }),
+  z.strictObject({ kind: z.literal('vm.rebuild'), spec: vmSpecSchema }),
   z.strictObject({ kind: z.literal('image.delete') }),
 ]);
 

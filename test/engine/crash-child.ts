@@ -49,6 +49,7 @@ function parentsAgents(): Agents {
     inspect: unused,
     listRecords: unused,
     openTunnel: unused,
+    screenshot: unused,
     disconnect: unused,
   };
 }

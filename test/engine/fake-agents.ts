@@ -51,7 +51,7 @@ export interface FakeAgents extends Agents {
   inventory(id: string): void;
 }
 
-const KINDS = ['provision', 'start', 'shutdown', 'reboot', 'expunge', 'setRecord', 'forgetImage'] as const;
+const KINDS = ['provision', 'start', 'shutdown', 'reboot', 'expunge', 'setRecord', 'forgetImage', 'pause', 'resume', 'suspend', 'sendNmi', 'rebuildRoot'] as const;
 
 export function kindOf(command: Command): (typeof KINDS)[number] {
   const kind = KINDS.find((one) => command[one] !== undefined && command[one] !== null);
@@ -191,6 +191,7 @@ export function createFakeAgents(deps: { readonly clock: Clock }): FakeAgents {
     inspect: () => Promise.reject(new Error('not simulated')),
     listRecords: () => Promise.reject(new Error('not simulated')),
     openTunnel: () => Promise.reject(new Error('not simulated')),
+    screenshot: () => Promise.reject(new Error('not simulated')),
     disconnect: (id) => {
       hosts.delete(id);
       changed(id);
@@ -239,10 +240,18 @@ function execute(host: FakeHost, command: Command): CommandOutcome {
       return set('running', 'booted');
     case 'shutdown':
       return set('shutoff', 'shutdown');
+    case 'pause':
+      return set('paused', 'user');
+    case 'resume':
+      return set('running', 'unpaused');
+    case 'suspend':
+      return set('shutoff', 'saved');
     case 'expunge':
       host.domains.delete(uuid);
       return { ok: true, domain: undefined, facts: {} };
     case 'reboot':
+    case 'sendNmi':
+    case 'rebuildRoot':
     case 'setRecord':
     case 'forgetImage':
       return { ok: true, domain: present, facts: {} };

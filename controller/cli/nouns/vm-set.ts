@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { say, type Context } from '../context.js';
 import { usageError } from '../errors.js';
-import { gather, parseLabel } from '../input/key-values.js';
+import { gather, parseChoice, parseLabel } from '../input/key-values.js';
 import { sendMutation } from '../mutate.js';
 import { printOne } from '../output/print.js';
 import { harmless } from '../output/text.js';
@@ -15,19 +15,23 @@ interface SetFlags {
   readonly description?: string;
   readonly label?: readonly string[];
   readonly unlabel?: readonly string[];
+  readonly autostart?: string;
+  readonly deleteProtection?: string;
   readonly etag?: string;
 }
 
 export function addVmSet(parent: Command, shell: Shell): void {
   parent
     .command('set')
-    .description("change a VM's names, description and labels")
+    .description("change a VM's names, description, labels, autostart and delete protection")
     .argument('<name>', 'name, id or UUID')
     .option('--name <name>', "the guest's host name")
     .option('--display-name <text>', 'name for people, in any script')
     .option('--description <text>', 'note for people; "" removes it')
     .option('--label <k=v>', 'set a label (repeatable)', gather)
     .option('--unlabel <k>', 'remove a label (repeatable)', gather)
+    .option('--autostart <on|off>', 'start with its host')
+    .option('--delete-protection <on|off>', 'refuse to delete it')
     .option('--etag <etag>', 'only if nobody changed the VM since this etag was read')
     .addHelpText(
       'after',
@@ -42,6 +46,8 @@ async function setVm(context: Context, vm: string, flags: SetFlags): Promise<num
   const { interrupted: signal } = context.io;
   const values = pick({ name: flags.name, displayName: flags.displayName, description: flags.description });
   const paths = Object.keys(values).map((key) => (key === 'displayName' ? 'display_name' : key));
+  const spec = switchesOf(flags);
+  paths.push(...Object.keys(spec).map((key) => (key === 'autostart' ? 'spec.autostart' : 'spec.delete_protection')));
   let etag = flags.etag ?? '';
   let labels: Record<string, string> | undefined;
   if (flags.label !== undefined || flags.unlabel !== undefined) {
@@ -56,7 +62,7 @@ async function setVm(context: Context, vm: string, flags: SetFlags): Promise<num
     vms.updateVm(
       {
         vm,
-        values: { ...values, ...(labels === undefined ? {} : { labels }) },
+        values: { ...values, spec, ...(labels === undefined ? {} : { labels }) },
         updateMask: { paths },
         etag,
         ...fields,
@@ -68,6 +74,19 @@ async function setVm(context: Context, vm: string, flags: SetFlags): Promise<num
   if (context.globals.output === 'table') say(context, `${harmless(changed.name)} ${done}: ${paths.join(', ')}.`);
   else await printOne(context, vmView, changed);
   return 0;
+}
+
+function switchesOf(flags: SetFlags): { autostart?: boolean; deleteProtection?: boolean } {
+  return {
+    ...(flags.autostart === undefined ? {} : { autostart: isOn(flags.autostart, '--autostart') }),
+    ...(flags.deleteProtection === undefined
+      ? {}
+      : { deleteProtection: isOn(flags.deleteProtection, '--delete-protection') }),
+  };
+}
+
+function isOn(text: string, flag: string): boolean {
+  return parseChoice(text, flag, ['on', 'off']) === 'on';
 }
 
 function mergeLabels(current: Readonly<Record<string, string>>, flags: SetFlags): Record<string, string> {

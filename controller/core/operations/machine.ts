@@ -31,7 +31,9 @@ export type CommandBody =
   | { readonly kind: 'reboot'; readonly force: boolean }
   | { readonly kind: 'expunge'; readonly record: VmRecord }
   | { readonly kind: 'set-record'; readonly record: VmRecord }
-  | { readonly kind: 'forget-image'; readonly imageId: string };
+  | { readonly kind: 'forget-image'; readonly imageId: string }
+  | { readonly kind: 'pause' | 'resume' | 'suspend' | 'send-nmi' }
+  | { readonly kind: 'rebuild-root'; readonly record: VmRecord; readonly images: readonly ImageRef[] };
 
 export interface StepRule {
   /** One sentence: what the step does. */

@@ -21,11 +21,25 @@ export const vmUpdate: VmMachine<'vm.update', Step> = {
 
 export function withChanges(record: VmRecord, changes: VmChanges): VmRecord {
   const { name, displayName, description, labels } = changes;
+  const spec = withSwitches(record.spec, changes);
   return {
     ...record,
     ...(name === undefined ? {} : { name }),
     ...(displayName === undefined ? {} : { displayName }),
     ...(description === undefined ? {} : { description }),
     ...(labels === undefined ? {} : { labels: { ...labels } }),
+    spec,
+  };
+}
+
+/** A switch that is off is not written at all. */
+function withSwitches(spec: VmRecord['spec'], changes: VmChanges): VmRecord['spec'] {
+  const { autostart: _autostart, deleteProtection: _protection, ...rest } = spec;
+  const autostart = changes.autostart ?? spec.autostart;
+  const deleteProtection = changes.deleteProtection ?? spec.deleteProtection;
+  return {
+    ...rest,
+    ...(autostart === true ? { autostart } : {}),
+    ...(deleteProtection === true ? { deleteProtection } : {}),
   };
 }
