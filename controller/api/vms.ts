@@ -78,6 +78,7 @@ export function createVms(deps: VmsDeps): ApiHandlers<(typeof vmService)['method
     updateVm: async (request, call) => {
       const vm = requireVm(store, request.vm);
       const changes = changesFromRequest(request, vm.id);
+      checkSwitches(vm.value, changes);
       const args: OperationArgs = { kind: 'vm.update', changes };
       const result = await submit('UpdateVm', request, vm.id, args, call, deps);
       if (!request.validateOnly) return settled(result, call, deps);
@@ -238,6 +239,12 @@ function changesFromRequest(request: ostler.v1.UpdateVmRequest, id: string): VmC
     }
   }
   return changes;
+}
+
+function checkSwitches({ record }: VmDoc, changes: VmChanges): void {
+  if (changes.autostart !== true || record.spec.resetRootAtReboot !== true) return;
+  const why = 'excludes reset_root_at_reboot: the host would start the VM by itself, with the disk as it is';
+  throw invalidField('values.spec.autostart', why);
 }
 
 function isPresent(values: ostler.v1.Vm.$Properties, path: (typeof CHANGEABLE)[number]): boolean {
