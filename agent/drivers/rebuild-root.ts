@@ -78,7 +78,11 @@ export async function replaceDisk(root: VolumeStep, context: CommandContext, dep
     return;
   }
   const copy = { from: backing.path, fromFormat: backing.format, to: path, toFormat: 'qcow2' } as const;
-  await qemuImg.convert(copy, (percent) => context.progress(percent, `copying the image: ${percent} %`), context.signal);
+  await qemuImg.convert(
+    copy,
+    (percent) => context.progress(percent, `copying the image: ${percent} %`),
+    context.signal,
+  );
   deps.fault('rebuild-root.copied');
   if ((await qemuImg.info(path)).virtualSizeBytes < sizeBytes) await qemuImg.resize(path, 'qcow2', sizeBytes);
 }

@@ -254,7 +254,14 @@ function domainCalls(world: World): DomainPart {
       if (before !== undefined) before.xml = xml;
       else {
         const console = createFakeConsole((text) => world.onSerial(name, text));
-        const life = { state: 'shutoff', reason: 'unknown', startedMs: 0, agentConnected: false, autostart: false, saved: false } as const;
+        const life = {
+          state: 'shutoff',
+          reason: 'unknown',
+          startedMs: 0,
+          agentConnected: false,
+          autostart: false,
+          saved: false,
+        } as const;
         domains.set(uuid, { uuid, name, xml, liveXml: undefined, ...life, console });
       }
       lifecycle(world, domainOf(world, uuid), 'defined', before === undefined ? 'added' : 'updated');

@@ -171,11 +171,7 @@ function admitVm(asked: Asked, kind: VmKind): ErrorInfo | undefined {
   if (vm === undefined) return { code: 'NOT_FOUND', message: `There is no VM ${target}.` };
   if (holder !== undefined) return operationRunning(vm, holder);
   return (
-    managedElsewhere(vm, actor) ??
-    wrongState(vm, kind) ??
-    guarded(asked, vm) ??
-    hostAway(vm, view) ??
-    byKind(asked, vm)
+    managedElsewhere(vm, actor) ?? wrongState(vm, kind) ?? guarded(asked, vm) ?? hostAway(vm, view) ?? byKind(asked, vm)
   );
 }
 

@@ -45,7 +45,9 @@ export function describePlan(
       return [`Send a non-maskable interrupt to the guest of ${name}.`];
     case 'vm.rebuild':
       return [
-        ...args.spec.disks.filter((disk, index) => isRebuilt(vm.record.spec.disks[index], disk, index)).map((disk) => diskSentence(disk, view)),
+        ...args.spec.disks
+          .filter((disk, index) => isRebuilt(vm.record.spec.disks[index], disk, index))
+          .map((disk) => diskSentence(disk, view)),
         `All data on the root disk of ${name} is lost; its other disks stay.`,
       ];
   }

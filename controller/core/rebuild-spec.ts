@@ -45,7 +45,10 @@ export function rebuildSpec(
 }
 
 function withDisk(spec: VmSpec, changed: Disk): RebuildSpec {
-  return { ok: true, spec: { ...spec, disks: spec.disks.map((disk) => (disk.name === changed.name ? changed : disk)) } };
+  return {
+    ok: true,
+    spec: { ...spec, disks: spec.disks.map((disk) => (disk.name === changed.name ? changed : disk)) },
+  };
 }
 
 function refused(why: string, remedy: string): RebuildSpec {

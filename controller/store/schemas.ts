@@ -18,7 +18,17 @@ const errorSchema = z.strictObject({
 const vmSchema = z.strictObject({
   record: vmRecordSchema,
   hostId: z.string(),
-  settled: z.enum(['creating', 'created', 'running', 'stopped', 'paused', 'suspended', 'destroyed', 'expunged', 'error']),
+  settled: z.enum([
+    'creating',
+    'created',
+    'running',
+    'stopped',
+    'paused',
+    'suspended',
+    'destroyed',
+    'expunged',
+    'error',
+  ]),
   stateReason: z.string(),
   operationId: z.string(),
   updateTime: time,

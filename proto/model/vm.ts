@@ -134,10 +134,13 @@ export const vmSpecSchema = z
     },
   )
   .refine((spec) => unique([...spec.disks, ...spec.nics]), { path: ['nics'], message: 'a NIC has the name of a disk' })
-  .refine((spec) => spec.resetRootAtReboot !== true || (spec.disks[0]?.device === 'disk' && spec.disks[0].image !== ''), {
-    path: ['resetRootAtReboot'],
-    message: 'needs a first disk that is made from an image',
-  })
+  .refine(
+    (spec) => spec.resetRootAtReboot !== true || (spec.disks[0]?.device === 'disk' && spec.disks[0].image !== ''),
+    {
+      path: ['resetRootAtReboot'],
+      message: 'needs a first disk that is made from an image',
+    },
+  )
   .refine((spec) => spec.resetRootAtReboot !== true || spec.autostart !== true, {
     path: ['autostart'],
     message: 'excludes reset_root_at_reboot: the host starts the VM by itself, with the disk as it is',

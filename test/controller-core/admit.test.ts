@@ -7,7 +7,12 @@ import { anEntry, aView } from './views.js';
 const STATES: readonly SettledState[] = [
   ...(['created', 'running', 'stopped', 'paused', 'suspended', 'destroyed', 'expunged', 'error'] as const),
 ];
-const stop = (force: boolean): OperationArgs => ({ kind: 'vm.stop', force, timeoutSeconds: 90, onTimeout: 'force-off' });
+const stop = (force: boolean): OperationArgs => ({
+  kind: 'vm.stop',
+  force,
+  timeoutSeconds: 90,
+  onTimeout: 'force-off',
+});
 const rebuild: OperationArgs = { kind: 'vm.rebuild', spec: aRecord(1).spec };
 
 function ask(args: OperationArgs, vm: VmDoc, actor = 'ann') {
@@ -48,7 +53,8 @@ void t.test('who may do what from which state; every refusal says what to do', (
       allowed,
       what,
     );
-    for (const { state, error } of refusals) if (error !== undefined) t.equal(error.code, 'WRONG_STATE', `${what} ${state}`);
+    for (const { state, error } of refusals)
+      if (error !== undefined) t.equal(error.code, 'WRONG_STATE', `${what} ${state}`);
   }
   t.match(ask({ kind: 'vm.start' }, on('suspended'))?.remedy, /ostler vm resume/);
   t.match(ask(stop(false), on('paused'))?.remedy, /resume.*--force/);
@@ -66,7 +72,11 @@ void t.test('what another system made is its own; a protected VM stays', (t) => 
   ] as const;
   for (const args of verbs) {
     // C-014, C-015, C-021
-    t.match(ask(args, theirs), { code: 'WRONG_STATE', message: /managed by scaler/, metadata: { created_by: 'scaler' } });
+    t.match(ask(args, theirs), {
+      code: 'WRONG_STATE',
+      message: /managed by scaler/,
+      metadata: { created_by: 'scaler' },
+    });
   }
   t.equal(ask(stop(true), theirs, 'scaler'), undefined, 'its maker may');
   const record = aRecord(1);

@@ -63,7 +63,11 @@ void t.test('rebuild from another image: of the same kind only', async (t) => {
   await ok('image', 'import', qcow2, '--name', 'guest-two', '--os', 'linux');
   const second = await cluster.json<{ id: string }>(['image', 'show', 'guest-two']);
   await ok('stop', 'web1', '--force', '--yes');
-  t.match(await refusal('vm', 'rebuild-disk', 'web1', '--image', 'guest-iso', '--yes'), /made from a disk image/, 'M-035');
+  t.match(
+    await refusal('vm', 'rebuild-disk', 'web1', '--image', 'guest-iso', '--yes'),
+    /made from a disk image/,
+    'M-035',
+  );
   t.match(await ok('vm', 'rebuild-disk', 'web1', '--image', 'guest-two', '--dry-run'), /an overlay of guest-two/);
   await ok('vm', 'rebuild-disk', 'web1', '--image', 'guest-two', '--yes');
   t.ok((await backing(web.id)).includes(second.id), 'M-036');

@@ -34,12 +34,15 @@ void t.test('the guest powers itself off', async (t) => {
   await ends(t, 'guest-shutdown', /^the guest shut itself down/);
 });
 
-void t.test('the host ends QEMU (SIGTERM): not the guest’s doing, although libvirt’s final reason is the same', async (t) => {
-  await start();
-  await signal('TERM');
-  await ends(t, 'host-shutdown', /^its host ended it/);
-  t.match(await virsh('domstate', vm.id, '--reason'), /shut off \(shutdown\)/);
-});
+void t.test(
+  'the host ends QEMU (SIGTERM): not the guest’s doing, although libvirt’s final reason is the same',
+  async (t) => {
+    await start();
+    await signal('TERM');
+    await ends(t, 'host-shutdown', /^its host ended it/);
+    t.match(await virsh('domstate', vm.id, '--reason'), /shut off \(shutdown\)/);
+  },
+);
 
 void t.test('QEMU is killed', async (t) => {
   await start();

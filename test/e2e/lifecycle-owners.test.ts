@@ -19,7 +19,10 @@ void t.test('what another system made, that system looks after', async (t) => {
   const scaler = cluster.client(vmService, made.token);
   const operations = cluster.client(operationService, made.token);
   const done = async (operation: ostler.v1.Operation.$Properties): Promise<void> => {
-    const ended = await operations.waitOperation({ operation: operation.id ?? '', timeoutMs: 60_000 }, { timeoutMs: 70_000 });
+    const ended = await operations.waitOperation(
+      { operation: operation.id ?? '', timeoutMs: 60_000 },
+      { timeoutMs: 70_000 },
+    );
     t.equal(ended.state, ostler.v1.OperationState.SUCCEEDED, ended.error?.message ?? ended.kind);
   };
   await done(await scaler.createVm({ name: 'group-1', createdBy: 'scaler', spec, start: false }));
@@ -70,14 +73,20 @@ void t.test('a running VM is deleted: stopped first, hidden, recoverable, and pu
   t.notOk((await listed()).includes(before.id), 'M-021: not in the list');
   t.ok((await listed('--show-deleted')).includes(before.id), 'M-021: seen by who asks for it');
   t.match(await refusal('start', before.id), /^4: .*undelete/s, 'C-016');
-  t.ok((await cluster.poolFiles('h1')).some((file) => file.includes(before.id)), 'M-021: its disks are there');
+  t.ok(
+    (await cluster.poolFiles('h1')).some((file) => file.includes(before.id)),
+    'M-021: its disks are there',
+  );
   await ok('vm', 'undelete', before.id);
   t.equal((await show('db1')).state, 'STOPPED', 'M-021: recovered');
   await ok('vm', 'delete', 'db1', '--yes');
   const gone = await rig.state(before.id, 'EXPUNGED', RETENTION_S + 40);
   t.equal(gone.state, 'EXPUNGED', 'M-022: the retention bounds the time to the physical removal');
   t.match(await refusal('vm', 'undelete', before.id), /^4: /, 'M-023: not recoverable');
-  t.notOk((await cluster.poolFiles('h1')).some((file) => file.includes(before.id)), 'M-023: no file is left');
+  t.notOk(
+    (await cluster.poolFiles('h1')).some((file) => file.includes(before.id)),
+    'M-023: no file is left',
+  );
   t.same(await cluster.domains('h1'), [], 'M-023: no domain is left');
 });
 
@@ -88,7 +97,10 @@ void t.test('what an expunged VM held is free again: name, MAC address, files of
   await ok(...create);
   const { id } = await show('app1');
   t.equal((await cluster.poolFiles('h1')).filter((file) => file.includes(id)).length, 4, 'three disks and a seed');
-  t.match(await refusal('vm', 'create', 'app2', '--image', 'guest', '--memory', '128MiB', '--no-start', ...nic), /belongs to app1/);
+  t.match(
+    await refusal('vm', 'create', 'app2', '--image', 'guest', '--memory', '128MiB', '--no-start', ...nic),
+    /belongs to app1/,
+  );
   await ok('vm', 'delete', 'app1', '--expunge', '--yes');
   await eventually('no file', 10, async () => {
     const left = (await cluster.poolFiles('h1')).filter((file) => file.includes(id));

@@ -19,7 +19,11 @@ void t.test('a paused guest stands still and goes on where it was', async (t) =>
   t.match(await refusal('vm', 'pause', 'web1'), /^4: .*paused already/s);
   t.match(await refusal('start', 'web1'), /^4: .*ostler vm resume/s, 'C-016');
   t.match(await refusal('reboot', 'web1', '--yes'), /^4: .*ostler vm resume/s, 'C-018');
-  t.match(await refusal('stop', 'web1', '--yes'), /^4: .*cannot shut down.*--force/s, 'C-017: a paused guest hears nothing');
+  t.match(
+    await refusal('stop', 'web1', '--yes'),
+    /^4: .*cannot shut down.*--force/s,
+    'C-017: a paused guest hears nothing',
+  );
   t.equal(await ticks(vm.id), at, 'the refusals took seconds, in which the guest did not tick');
   await ok('vm', 'resume', 'web1');
   t.equal((await show('web1')).state, 'RUNNING');

@@ -14,25 +14,25 @@ export interface EventJson {
 /** One host, the test guest imported, and the words that the lifecycle tests are written in. */
 export interface LifecycleRig {
   readonly cluster: Cluster;
-  show(name: string): Promise<VmJson>;
+  readonly show: (name: string) => Promise<VmJson>;
   /** @throws Error with stderr when it fails */
-  ok(...args: string[]): Promise<string>;
+  readonly ok: (...args: string[]) => Promise<string>;
   /** Exit code and standard error of a command that is expected to be refused. */
-  refusal(...args: string[]): Promise<string>;
+  readonly refusal: (...args: string[]) => Promise<string>;
   /** On h1. */
-  virsh(...args: string[]): Promise<string>;
+  readonly virsh: (...args: string[]) => Promise<string>;
   /** Makes and starts a VM of the test guest with `#ostler-test` switches, and waits until it is up. */
-  boot(name: string, switches: string, ...flags: string[]): Promise<VmJson>;
-  up(vmId: string, count?: number): Promise<void>;
+  readonly boot: (name: string, switches: string, ...flags: string[]) => Promise<VmJson>;
+  readonly up: (vmId: string, count?: number) => Promise<void>;
   /** The number of the guest's last tick. */
-  ticks(vmId: string): Promise<number>;
-  ticksBeyond(vmId: string, tick: number): Promise<number>;
+  readonly ticks: (vmId: string) => Promise<number>;
+  readonly ticksBeyond: (vmId: string, tick: number) => Promise<number>;
   /** Runs a shell command in the guest through its agent, without waiting for its end. */
-  inGuest(vmId: string, script: string): Promise<void>;
-  state(name: string, state: string, seconds?: number): Promise<VmJson>;
+  readonly inGuest: (vmId: string, script: string) => Promise<void>;
+  readonly state: (name: string, state: string, seconds?: number) => Promise<VmJson>;
   /** An agent's or operation's event of the VM, the newest first. */
-  event(vmId: string, kind: string): Promise<EventJson>;
-  down(): Promise<void>;
+  readonly event: (vmId: string, kind: string) => Promise<EventJson>;
+  readonly down: () => Promise<void>;
 }
 
 export async function lifecycleRig(options: ClusterOptions = {}): Promise<LifecycleRig> {

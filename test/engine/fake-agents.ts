@@ -51,7 +51,20 @@ export interface FakeAgents extends Agents {
   inventory(id: string): void;
 }
 
-const KINDS = ['provision', 'start', 'shutdown', 'reboot', 'expunge', 'setRecord', 'forgetImage', 'pause', 'resume', 'suspend', 'sendNmi', 'rebuildRoot'] as const;
+const KINDS = [
+  'provision',
+  'start',
+  'shutdown',
+  'reboot',
+  'expunge',
+  'setRecord',
+  'forgetImage',
+  'pause',
+  'resume',
+  'suspend',
+  'sendNmi',
+  'rebuildRoot',
+] as const;
 
 export function kindOf(command: Command): (typeof KINDS)[number] {
   const kind = KINDS.find((one) => command[one] !== undefined && command[one] !== null);

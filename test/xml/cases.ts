@@ -57,7 +57,12 @@ export const CASES: readonly Case[] = [
   ),
   makeCase('windows-bios', sampleRecord({ spec: { osType: 'windows', ...slowDevices } })),
   makeCase('other-bios', sampleRecord({ spec: { osType: 'other', ...slowDevices } })),
-  makeCase('windows-uefi-tpm', sampleRecord({ spec: { osType: 'windows', firmware: 'uefi', tpm: true, ...slowDevices } }), {}, false),
+  makeCase(
+    'windows-uefi-tpm',
+    sampleRecord({ spec: { osType: 'windows', firmware: 'uefi', tpm: true, ...slowDevices } }),
+    {},
+    false,
+  ),
   makeCase('linux-uefi', sampleRecord({ spec: { firmware: 'uefi' } }), {}, false),
   makeCase('kvm-default-cpu', plain, { virtType: 'kvm' }, false),
   ...['x86-64-v1', 'x86-64-v2', 'x86-64-v2-AES', 'host-model', 'host-passthrough', 'Nehalem'].map((model) =>

@@ -153,7 +153,10 @@ function addRebuildDisk(parent: Command, shell: Shell): void {
     .argument('<name>', 'name, id or UUID')
     .option('--image <image>', 'another image (default: the one that it was made from)')
     .option(...ETAG)
-    .addHelpText('after', examples('ostler vm rebuild-disk web1', 'ostler vm rebuild-disk web1 --image debian-13 --yes'))
+    .addHelpText(
+      'after',
+      examples('ostler vm rebuild-disk web1', 'ostler vm rebuild-disk web1 --image debian-13 --yes'),
+    )
     .action(
       shell.verb(async (context: Context, vm: string, flags: RebuildFlags) => {
         await confirmLoss(context, `Make the root disk of ${vm} anew? All data on it is lost; other disks stay.`);

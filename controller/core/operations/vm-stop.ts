@@ -15,7 +15,13 @@ export const vmStop: VmMachine<'vm.stop', Step> = {
 
   answered: (_step, outcome, { args, vm, now }) => {
     if (!outcome.ok) return failure(outcome.error, vm);
-    return { next: 'done', state: 'succeeded', vm: stopped(vm, outcome, now, args.force), detail: '', event: 'vm.stopped' };
+    return {
+      next: 'done',
+      state: 'succeeded',
+      vm: stopped(vm, outcome, now, args.force),
+      detail: '',
+      event: 'vm.stopped',
+    };
   },
 
   command: (_step, { args }) => {
