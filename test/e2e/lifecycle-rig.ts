@@ -39,6 +39,11 @@ export async function lifecycleRig(options: ClusterOptions = {}): Promise<Lifecy
   const cluster = await startCluster(options);
   await cluster.join('h1');
   await cluster.importGuest();
+  // A host is online a moment before it has told of its pools.
+  await eventually('the pool of h1', 30, async () => {
+    const { facts } = await cluster.json<{ facts?: { pools?: { active?: boolean }[] } }>(['host', 'show', 'h1']);
+    if (facts?.pools?.some((pool) => pool.active === true) !== true) throw new Error('no active pool');
+  });
   const rig: LifecycleRig = {
     cluster,
     down: () => cluster.down(),
