@@ -1,4 +1,6 @@
+import { inflateSync } from 'node:zlib';
 import t from 'tap';
+import { asPng } from '../../agent/drivers/screenshot.js';
 import { vmRecordToWire, imageRefToWire } from '../../proto/convert.js';
 import { sampleRecord } from '../rig/records.js';
 import { commandFor, provisionOf, sampleImage, startOf } from './rig/commands.js';
@@ -42,4 +44,70 @@ void t.test('pause, resume, suspend, NMI and screen over the link; each done twi
   t.match(await run('b2', rebuild), { ok: true });
   t.match(await controller.command(startOf(record, 'c3', [image.ref])), { ok: true, domain: { reason: 'booted' } });
   t.match(await run('b3', rebuild), { ok: false, error: { reason: 'WRONG_STATE' } });
+});
+
+/** The verbs that change something, what must be so before, and what is so afterwards however often they were cut off. */
+const VERBS = [
+  { verb: 'pause', body: { pause: {} }, first: [], ends: { state: 'paused', saved: false } },
+  { verb: 'suspend', body: { suspend: {} }, first: [], ends: { state: 'shutoff', saved: true } },
+  { verb: 'resume', body: { resume: {} }, first: [{ suspend: {} }], ends: { state: 'running', saved: false } },
+  {
+    verb: 'rebuild-root',
+    body: { rebuildRoot: { record: vmRecordToWire(record), images: [imageRefToWire(image.ref)] } },
+    first: [{ shutdown: { force: true } }],
+    ends: { state: 'shutoff', saved: false },
+  },
+] as const;
+
+void t.test('cut off at any point and run again, each verb ends where it should', async (t) => {
+  const faults = { at: '', passed: [] as string[] };
+  const rig = await createAgentRig();
+  t.teardown(() => rig.stop());
+  const { controller, world } = rig;
+  controller.images.set(image.ref.id, image.content);
+  await rig.start({
+    fault: (name) => {
+      faults.passed.push(name);
+      if (name !== faults.at) return;
+      faults.at = '';
+      throw new Error(`cut off at ${name}`);
+    },
+  });
+  await controller.command(provisionOf(record, 'make', [image.ref]));
+  let number = 0;
+  const run = async (body: object) => controller.command(commandFor(record, `x${++number}`, body));
+  const prepare = async (first: readonly object[]): Promise<void> => {
+    await run({ shutdown: { force: true } });
+    await controller.command(startOf(record, `x${++number}`, [image.ref]));
+    for (const body of first) t.equal((await run(body)).ok, true);
+  };
+  for (const { verb, body, first, ends } of VERBS) {
+    await prepare(first);
+    faults.passed = [];
+    t.equal((await run(body)).ok, true, verb);
+    const points = [...new Set(faults.passed)].filter((name) => name.startsWith(`${verb}.`));
+    t.ok(points.length > 0, `${verb}: ${points.join(' ')}`);
+    for (const point of points) {
+      await prepare(first);
+      faults.at = point;
+      t.equal((await run(body)).ok, false, point);
+      t.equal((await run(body)).ok, true, `${point}, again`);
+      t.match(world.controls.domains.get(record.uuid), ends, point);
+    }
+  }
+});
+
+void t.test('a screen in PPM becomes a PNG with the same pixels; anything else is refused', (t) => {
+  const pixels = Buffer.from([255, 0, 0, 0, 255, 0, 0, 0, 255, 9, 8, 7, 6, 5, 4, 3, 2, 1]);
+  const ppm = Buffer.concat([Buffer.from('P6\n3 2\n255\n'), pixels]);
+  const png = asPng({ mimeType: 'image/x-portable-pixmap', data: ppm });
+  t.equal(png.readUInt32BE(16), 3);
+  t.equal(png.readUInt32BE(20), 2);
+  const at = png.indexOf('IDAT');
+  const rows = inflateSync(png.subarray(at + 4, at + 4 + png.readUInt32BE(at - 4)));
+  t.same(rows, Buffer.concat([Buffer.from([0]), pixels.subarray(0, 9), Buffer.from([0]), pixels.subarray(9)]));
+  t.equal(asPng({ mimeType: 'image/png', data: png }), png);
+  for (const data of [Buffer.from('GIF89a'), ppm.subarray(0, 20), Buffer.alloc(0)])
+    t.throws(() => asPng({ mimeType: '', data }), { code: 'HYPERVISOR_ERROR' });
+  t.end();
 });
