@@ -16,7 +16,7 @@ const create = async (name: string, ...flags: string[]): Promise<VmJson> => {
 /** How often the guest has said that; the data partition counts its boots, a fresh disk begins with 1. */
 const mounted = (vmId: string, boots: number, count: number): Promise<RegExpMatchArray> =>
   serialMatch(cluster, {
-    ...{ host: 'h1', vmId, count, seconds: 150 },
+    ...{ host: 'h1', vmId, count, seconds: 300 },
     pattern: new RegExp(`EVENT data-mounted \\S+ boots=${boots}\\b`),
   });
 const rootFile = async (vmId: string): Promise<string> => {
@@ -35,7 +35,7 @@ const iso = await create('iso1', ...cd, '--boot-order', 'cd,root');
 
 void t.test('the boot order decides', async (t) => {
   const media = async (vmId: string): Promise<string | undefined> =>
-    (await serialMatch(cluster, { host: 'h1', vmId, pattern: /EVENT up \S+ media=(\S+)/, seconds: 150 }))[1];
+    (await serialMatch(cluster, { host: 'h1', vmId, pattern: /EVENT up \S+ media=(\S+)/, seconds: 300 }))[1];
   t.equal(await media(iso.id), 'iso', 'V-18: the CD-ROM before the disk, which can boot too');
   t.equal(await media(web.id), 'disk');
   await ok('vm', 'delete', 'iso1', '--expunge', '--force', '--yes');
@@ -79,6 +79,7 @@ void t.test('rebuild from another image: of the same kind only', async (t) => {
 });
 
 void t.test('a VM that was installed from an ISO: its root disk becomes blank, its CD-ROM another ISO', async (t) => {
+  // M-007: blank, with an ISO attached.
   const made = await create('inst1', '--iso', 'guest-iso', '--disk-size', '16MiB', '--no-start');
   const path = await rootFile(made.id);
   await cluster.lab.exec('h1', ['qemu-io', '-f', 'qcow2', '-c', 'write -P 0xaa 0 1M', path]);

@@ -43,7 +43,7 @@ const type = async (vmId: string, line: string): Promise<void> => {
   await cluster.lab.exec('h1', ['sh', '-c', 'printf "%s\\r" "$1" >"$2"', 'sh', line, pty]);
 };
 const shell = (count: number): Promise<RegExpMatchArray> =>
-  serialMatch(cluster, { host: 'h1', vmId: efi.id, pattern: /Shell> /, count, seconds: 180 });
+  serialMatch(cluster, { host: 'h1', vmId: efi.id, pattern: /Shell> /, count, seconds: 300 });
 
 void t.test('UEFI keeps its variables over a stop and a start, for each VM its own', async (t) => {
   const other = await create('efi2', '--memory', '256MiB', '--firmware', 'uefi', '--no-start');

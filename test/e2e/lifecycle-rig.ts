@@ -68,7 +68,7 @@ export async function lifecycleRig(options: ClusterOptions = {}): Promise<Lifecy
       return vm;
     },
     up: async (vmId, count = 1) => {
-      await serialMatch(cluster, { host: 'h1', vmId, pattern: /EVENT up /, count, seconds: 120 });
+      await serialMatch(cluster, { host: 'h1', vmId, pattern: /EVENT up /, count, seconds: 300 });
     },
     ticks: async (vmId) => {
       const text = await serialText(cluster, 'h1', vmId);
