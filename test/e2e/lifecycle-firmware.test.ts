@@ -20,7 +20,7 @@ const there = async (path: string): Promise<boolean> =>
   );
 
 const tpm = await create('tpm1', '--memory', '128MiB', '--tpm');
-const efi = await create('efi1', '--memory', '256MiB', '--firmware', 'uefi');
+const efi = await create('efi1', '--memory', '256MiB', '--firmware', 'uefi', '--boot-order', 'root');
 
 void t.test('a TPM 2.0 of the VM’s own', async (t) => {
   await rig.up(tpm.id);
@@ -46,7 +46,7 @@ const shell = (count: number): Promise<RegExpMatchArray> =>
   serialMatch(cluster, { host: 'h1', vmId: efi.id, pattern: /Shell> /, count, seconds: 300 });
 
 void t.test('UEFI keeps its variables over a stop and a start, for each VM its own', async (t) => {
-  const other = await create('efi2', '--memory', '256MiB', '--firmware', 'uefi', '--no-start');
+  const other = await create('efi2', '--memory', '256MiB', '--firmware', 'uefi', '--boot-order', 'root', '--no-start');
   await shell(1);
   await type(efi.id, `setvar ostler -guid ${GUID} -nv -bs -rt =0xC0FFEE42`);
   await shell(2);
