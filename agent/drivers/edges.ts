@@ -26,8 +26,7 @@ export interface Life {
 }
 
 /** A restart that we asked for is none of the guest's own. */
-export function rebootEvent(subject: { uuid: string; vmId: string }, intent: Intent, time: number): AgentEvent {
-  const asked = intent === 'reboot';
+export function rebootEvent(subject: { uuid: string; vmId: string }, asked: boolean, time: number): AgentEvent {
   const message = asked ? 'The guest restarted as asked.' : 'The guest restarted by itself, or was reset on the host.';
   const metadata = { cause: asked ? 'requested-reboot' : 'guest-reboot' };
   return { kind: 'domain.rebooted', vmUuid: subject.uuid, vmId: subject.vmId, message, metadata, time };

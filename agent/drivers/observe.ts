@@ -46,10 +46,14 @@ interface Known {
 
 /** libvirt may be there and still not answer: the listing is tried again. */
 const RETRY_MS = 500;
+/** A guest that is asked more than once, by its button and its agent, may reset more than once: it is still our restart. */
+const SAME_REBOOT_MS = 60_000;
 
 export function createObserver(deps: Deps): Observer {
   const { hypervisor, outbox, intents, clock, log } = deps;
   const known = new Map<string, Known>();
+  /** When the last restart that we asked for happened, on the monotonic clock. */
+  const askedReboots = new Map<string, number>();
   let listed = false;
   let wasConnected: boolean | undefined;
   let reason = 'not connected yet';
@@ -63,7 +67,10 @@ export function createObserver(deps: Deps): Observer {
     const now: DomainReport = { ...report, addresses, ...exit };
     known.set(report.uuid, { report: now, edges: life });
     if (before === undefined || !sameReport(before.report, now)) observer.onReport(now);
-    if (report.state === 'gone') known.delete(report.uuid);
+    if (report.state === 'gone') {
+      known.delete(report.uuid);
+      askedReboots.delete(report.uuid);
+    }
     return now;
   };
 
@@ -134,8 +141,13 @@ export function createObserver(deps: Deps): Observer {
       if (event !== undefined) outbox.add(event);
     }
     if (rebooted) {
-      outbox.add(rebootEvent({ uuid, vmId: subject.vmId }, intents.of(uuid), clock.now()));
-      if (intents.of(uuid) === 'reboot') intents.set(uuid, 'none');
+      if (intents.of(uuid) === 'reboot') {
+        intents.set(uuid, 'none');
+        askedReboots.set(uuid, clock.monotonic());
+      }
+      const asked = clock.monotonic() - (askedReboots.get(uuid) ?? -Infinity) < SAME_REBOOT_MS;
+      if (!asked) askedReboots.delete(uuid);
+      outbox.add(rebootEvent({ uuid, vmId: subject.vmId }, asked, clock.now()));
     }
     remember(report, edges);
   };

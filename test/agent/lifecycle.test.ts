@@ -111,3 +111,19 @@ void t.test('a screen in PPM becomes a PNG with the same pixels; anything else i
     t.throws(() => asPng({ mimeType: '', data }), { code: 'HYPERVISOR_ERROR' });
   t.end();
 });
+
+void t.test('a restart that was asked for is told from one of the guest', async (t) => {
+  const { controller, world } = await provisioned(t);
+  await controller.command(startOf(record, 'c1', [image.ref]));
+  const causes = async (count: number): Promise<(string | undefined)[]> =>
+    controller.until(`${count} restarts`, (all) => {
+      const events = all.flatMap(({ event }) => (event?.kind === 'domain.rebooted' ? [event.metadata?.['cause']] : []));
+      return events.length >= count ? events : undefined;
+    });
+  await world.hypervisor.resetDomain(record.uuid);
+  t.same(await causes(1), ['guest-reboot']);
+  await controller.command(commandFor(record, 'r1', { reboot: {} }));
+  t.same(await causes(2), ['guest-reboot', 'requested-reboot']);
+  await world.hypervisor.resetDomain(record.uuid);
+  t.equal((await causes(3))[2], 'requested-reboot', 'asked twice, by button and agent, a guest may reset twice');
+});
