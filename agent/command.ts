@@ -40,7 +40,12 @@ export type CommandBody =
       readonly snapshot: string;
       readonly changes: SnapshotChanges;
     }
-  | { readonly kind: 'snapshot-flatten'; readonly record: VmRecord; readonly disks: readonly string[] };
+  | { readonly kind: 'snapshot-flatten'; readonly record: VmRecord; readonly disks: readonly string[] }
+  | { readonly kind: 'pause' }
+  | { readonly kind: 'resume' }
+  | { readonly kind: 'suspend' }
+  | { readonly kind: 'send-nmi' }
+  | { readonly kind: 'rebuild-root'; readonly record: VmRecord; readonly images: readonly ImageRef[] };
 
 /** From what the VM was asked to be until now to what it is to be. */
 export interface RecordChange {
@@ -122,6 +127,11 @@ function parseBody(wire: ostler.v1.Command.$Properties): CommandBody {
   if (wire.apply) return { kind: 'apply', ...recordChangeFromWire(wire.apply, 'command.apply') };
   const snapshot = parseSnapshotBody(wire);
   if (snapshot !== undefined) return snapshot;
+  if (wire.pause) return { kind: 'pause' };
+  if (wire.resume) return { kind: 'resume' };
+  if (wire.suspend) return { kind: 'suspend' };
+  if (wire.sendNmi) return { kind: 'send-nmi' };
+  if (wire.rebuildRoot) return { kind: 'rebuild-root', ...withImages(wire.rebuildRoot, 'command.rebuild_root') };
   throw new OstlerError('UNSUPPORTED', 'The controller sent a command that this agent does not know.', {
     remedy: 'Update ostler-agent on this host to the version of the controller.',
   });

@@ -75,6 +75,12 @@ export interface StoragePool {
   readonly availableBytes: number;
 }
 
+export interface Picture {
+  /** `image/png`, `image/x-portable-pixmap`. */
+  readonly mimeType: string;
+  readonly data: Buffer;
+}
+
 export interface NodeInfo {
   readonly cpus: number;
   readonly memoryBytes: number;
@@ -115,6 +121,18 @@ export interface Hypervisor {
   suspendDomain(uuid: string): Promise<void>;
   resumeDomain(uuid: string): Promise<void>;
   destroyDomain(uuid: string, options?: { graceful?: boolean }): Promise<void>;
+  /** Writes the memory to a file of libvirt's and ends QEMU; the next createDomain goes on from there. May take minutes. */
+  managedSave(uuid: string): Promise<void>;
+  hasManagedSave(uuid: string): Promise<boolean>;
+  /** Drops the saved memory. */
+  removeManagedSave(uuid: string): Promise<void>;
+  /** Ends what libvirt is just doing with the domain (a save); the domain runs on. */
+  abortJob(uuid: string): Promise<void>;
+  injectNmi(uuid: string): Promise<void>;
+  /** What the first screen shows now. */
+  screenshot(uuid: string): Promise<Picture>;
+  /** Whether libvirt starts the domain when the host starts. */
+  setAutostart(uuid: string, on: boolean): Promise<void>;
   /** Of a running domain. WRONG_STATE when it is off. */
   setVcpus(uuid: string, vcpus: number): Promise<void>;
   attachDevice(uuid: string, deviceXml: string): Promise<void>;

@@ -16,6 +16,12 @@ export const vmService = defineService('ostler.v1.VmService', {
   rebootVm: unary(v1.RebootVmRequest, v1.Operation),
   openConsole: unary(v1.OpenConsoleRequest, v1.ConsoleTicket),
   getVmUserData: unary(v1.GetVmUserDataRequest, v1.VmUserData),
+  pauseVm: unary(v1.PauseVmRequest, v1.Operation),
+  resumeVm: unary(v1.ResumeVmRequest, v1.Operation),
+  suspendVm: unary(v1.SuspendVmRequest, v1.Operation),
+  sendNmi: unary(v1.SendNmiRequest, v1.Operation),
+  takeScreenshot: unary(v1.TakeScreenshotRequest, v1.Screenshot),
+  rebuildVm: unary(v1.RebuildVmRequest, v1.Operation),
 });
 
 export const operationService = defineService('ostler.v1.OperationService', {

@@ -1,28 +1,11 @@
+import type { ExitCause } from '../../proto/model/host.js';
+
+export type { ExitCause };
+
 /**
  * Why a VM stopped. The shutoff reason alone does not tell: a guest that powers off and a QEMU that got SIGTERM both end as
  * `stopped/shutdown` (measured on libvirt 9.0, QEMU 7.2); the `shutdown/guest` or `shutdown/host` event before it does.
  */
-export type ExitCause =
-  /** The guest powered itself off, nobody asked it to. */
-  | 'guest-shutdown'
-  /** We asked the guest to power off, and it did. */
-  | 'requested-shutdown'
-  /** We ended QEMU. */
-  | 'requested-destroy'
-  /** Somebody else ended QEMU through libvirt (virsh destroy). */
-  | 'destroyed'
-  /** The host told QEMU to end (SIGTERM: a host that shuts down). */
-  | 'host-shutdown'
-  /** The guest's kernel panicked and said so. */
-  | 'guest-crash'
-  /** QEMU died: killed, out of memory, a bug. */
-  | 'qemu-crash'
-  /** It runs on another host now. */
-  | 'migrated'
-  /** Its memory was written to disk, or it went back to a snapshot. */
-  | 'saved'
-  | 'unknown';
-
 export interface ExitFacts {
   /** Names of libvirt's lifecycle events, oldest first, since the VM last started; `lifecycleEventOf` makes them. */
   readonly events: readonly { readonly event: string; readonly detail: string }[];
@@ -41,9 +24,10 @@ export function exitCause(facts: ExitFacts): ExitCause {
       return panicked ? 'guest-crash' : poweroffCause(facts);
     case 'destroyed':
       if (panicked) return 'guest-crash';
-      return facts.requested === 'none' ? destroyedUnasked(facts) : 'requested-destroy';
+      return facts.requested === 'destroy' ? 'requested-destroy' : destroyedUnasked(facts);
     case 'crashed':
-      return panicked || stopped === undefined ? 'guest-crash' : 'qemu-crash';
+      // Without events: a libvirt that finds QEMU gone after its own restart says this of any end, a power-off too.
+      return panicked ? 'guest-crash' : stopped === undefined ? 'unknown' : 'qemu-crash';
     case 'failed':
       return panicked ? 'guest-crash' : facts.requested === 'destroy' ? 'requested-destroy' : 'qemu-crash';
     case 'migrated':
@@ -52,7 +36,7 @@ export function exitCause(facts: ExitFacts): ExitCause {
     case 'from snapshot':
       return 'saved';
     case 'daemon':
-      return 'qemu-crash';
+      return 'unknown';
     default:
       return panicked ? 'guest-crash' : 'unknown';
   }

@@ -56,6 +56,8 @@ export async function apply(command: Command<'apply'>, context: CommandContext, 
     }
     await deps.hypervisor.defineDomain(vm.xml);
     deps.fault('hotplug.defined');
+    if (change.previous.spec.autostart !== record.spec.autostart)
+      await deps.hypervisor.setAutostart(record.uuid, record.spec.autostart === true);
     // The definition has it; the running domain keeps a copy of its own, which is what a listing of records reads.
     if (live !== undefined) await writeMetadata(run);
     deps.fault('hotplug.recorded');

@@ -1,4 +1,4 @@
-import type { DomainReport } from '../../proto/model/host.js';
+import type { DomainReport, ExitCause } from '../../proto/model/host.js';
 import { describeExit, exitCause } from '../core/exit-cause.js';
 import type { AgentEvent } from '../outbox.js';
 import { isActive } from './domain-state.js';
@@ -25,6 +25,23 @@ export interface Life {
   readonly intent: Intent;
 }
 
+/** A restart that we asked for is none of the guest's own. */
+export function rebootEvent(subject: { uuid: string; vmId: string }, asked: boolean, time: number): AgentEvent {
+  const message = asked ? 'The guest restarted as asked.' : 'The guest restarted by itself, or was reset on the host.';
+  const metadata = { cause: asked ? 'requested-reboot' : 'guest-reboot' };
+  return { kind: 'domain.rebooted', vmUuid: subject.uuid, vmId: subject.vmId, message, metadata, time };
+}
+
+/** Why a life ended, for exit-cause.ts: a restart that was asked for explains no end. */
+function requestedOf(intent: Intent): 'none' | 'shutdown' | 'destroy' {
+  return intent === 'reboot' ? 'none' : intent;
+}
+
+/** Why a domain that is off is off. */
+export function causeOf(events: readonly Edge[], intent: Intent, shutoffReason: string): ExitCause {
+  return exitCause({ events, requested: requestedOf(intent), shutoffReason });
+}
+
 type Subject = Pick<DomainReport, 'uuid' | 'vmId' | 'reason'>;
 
 /** Our event of libvirt's, or undefined when it is not worth one. */
@@ -35,7 +52,7 @@ export function edgeEvent(edge: Edge, subject: Subject, life: Life, time: number
   const base = { kind: known.kind, vmUuid: subject.uuid, vmId: subject.vmId, time };
   const metadata = { event: edge.event, detail: edge.detail };
   if (edge.event !== 'stopped') return { ...base, message: known.message, metadata };
-  const cause = exitCause({ events: life.events, requested: life.intent, shutoffReason: subject.reason });
+  const cause = causeOf(life.events, life.intent, subject.reason);
   return { ...base, message: describeExit(cause), metadata: { ...metadata, cause } };
 }
 
@@ -52,7 +69,7 @@ export function missedEdge(
   const base = { vmUuid: now.uuid, vmId: now.vmId === '' ? before.vmId : now.vmId, time };
   const missed = { missed: 'true', state: now.state, reason: now.reason };
   if (isActive(before.state) && !isActive(now.state)) {
-    const cause = exitCause({ events: [], requested: intent, shutoffReason: now.reason });
+    const cause = causeOf([], intent, now.reason);
     return { ...base, kind: 'domain.stopped', message: describeExit(cause), metadata: { ...missed, cause } };
   }
   if (!isActive(before.state) && isActive(now.state))

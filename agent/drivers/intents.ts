@@ -2,7 +2,7 @@
  * What we last asked of each domain since it started. Without it a guest that obeyed us looks like one that shut itself
  * down (core/exit-cause.ts).
  */
-export type Intent = 'none' | 'shutdown' | 'destroy';
+export type Intent = 'none' | 'shutdown' | 'destroy' | 'reboot';
 
 export interface Intents {
   of(vmUuid: string): Intent;

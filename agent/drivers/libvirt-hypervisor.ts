@@ -19,9 +19,11 @@ import {
 } from '../libvirt/index.js';
 import { deviceCalls } from './libvirt-devices.js';
 import { fromLibvirt } from './libvirt-errors.js';
+import { named } from './libvirt-named.js';
 import { libvirtEvents } from './libvirt-events.js';
 import { blockCalls } from './libvirt-blocks.js';
 import { ensureDirPool, listPools } from './libvirt-pools.js';
+import { saveCalls } from './libvirt-saves.js';
 import { STATS_GROUPS, toDomainStats } from './libvirt-stats.js';
 
 export interface LibvirtOptions {
@@ -73,6 +75,7 @@ export function createLibvirtHypervisor(options: LibvirtOptions): Hypervisor {
     ...domainCalls(client),
     ...deviceCalls(client),
     ...guestCalls(client),
+    ...saveCalls(client),
     ...poolCalls(client),
     ...blockCalls(client),
     events: (signal) => libvirtEvents(client, signal),
@@ -81,14 +84,6 @@ export function createLibvirtHypervisor(options: LibvirtOptions): Hypervisor {
       return Promise.resolve();
     },
   };
-}
-
-async function named<T>(what: string, call: Promise<T>): Promise<T> {
-  try {
-    return await call;
-  } catch (error) {
-    throw fromLibvirt(error, what);
-  }
 }
 
 /** 9000000 → 9.0.0 */

@@ -7,12 +7,14 @@ import { apply } from './apply.js';
 import type { DriverDeps } from './deps.js';
 import { isActive, stateOf } from './domain-state.js';
 import { expunge } from './expunge.js';
+import { pause, resume, sendNmi, suspend } from './suspend.js';
 import { createSnapshot } from './snapshots/create.js';
 import { deleteSnapshot } from './snapshots/delete.js';
 import { updateSnapshot } from './snapshots/describe.js';
 import { flattenDisks } from './snapshots/flatten.js';
 import { revertSnapshot } from './snapshots/revert.js';
 import { provision } from './provision.js';
+import { rebuildRoot } from './rebuild-root.js';
 import { start } from './start.js';
 import { reboot, shutdown } from './stop.js';
 import { asOstlerError } from './xml-errors.js';
@@ -33,6 +35,11 @@ export function createExecutors(deps: DriverDeps): Executors {
     'snapshot-delete': (command, context) => deleteSnapshot(command, context, deps),
     'snapshot-update': (command, context) => updateSnapshot(command, context, deps),
     'snapshot-flatten': (command, context) => flattenDisks(command, context, deps),
+    pause: (command) => pause(command, deps),
+    resume: (command) => resume(command, deps),
+    suspend: (command, context) => suspend(command, context, deps),
+    'send-nmi': (command) => sendNmi(command, deps),
+    'rebuild-root': (command, context) => rebuildRoot(command, context, deps),
   };
 }
 
@@ -50,6 +57,9 @@ async function setRecord(command: Command<'set-record'>, deps: DriverDeps): Prom
     live: isActive(state),
   });
   deps.fault('set-record.written');
+  // A deleted VM must not come up with its host.
+  const autostart = record.spec.autostart === true && record.deleteTime === undefined;
+  await deps.hypervisor.setAutostart(record.uuid, autostart);
   return {};
 }
 

@@ -3,7 +3,7 @@ import type { Log } from '../../proto/kit/log.js';
 import type { DomainReport } from '../../proto/model/host.js';
 import type { Hypervisor, HypervisorEvent } from '../hypervisor.js';
 import type { Outbox } from '../outbox.js';
-import { edgeEvent, missedEdge, type Edge } from './edges.js';
+import { causeOf, edgeEvent, missedEdge, rebootEvent, type Edge } from './edges.js';
 import type { Intents } from './intents.js';
 import { describeDomain, sameReport } from './report.js';
 
@@ -46,10 +46,14 @@ interface Known {
 
 /** libvirt may be there and still not answer: the listing is tried again. */
 const RETRY_MS = 500;
+/** A guest that is asked more than once, by its button and its agent, may reset more than once: it is still our restart. */
+const SAME_REBOOT_MS = 60_000;
 
 export function createObserver(deps: Deps): Observer {
   const { hypervisor, outbox, intents, clock, log } = deps;
   const known = new Map<string, Known>();
+  /** When the last restart that we asked for happened, on the monotonic clock. */
+  const askedReboots = new Map<string, number>();
   let listed = false;
   let wasConnected: boolean | undefined;
   let reason = 'not connected yet';
@@ -57,10 +61,16 @@ export function createObserver(deps: Deps): Observer {
   const remember = (report: DomainReport, edges?: Edge[]): DomainReport => {
     const before = known.get(report.uuid);
     const addresses = report.state === 'running' ? (before?.report.addresses ?? []) : [];
-    const now = { ...report, addresses };
-    known.set(report.uuid, { report: now, edges: edges ?? before?.edges ?? [] });
+    const life = edges ?? before?.edges ?? [];
+    const off = report.state === 'shutoff' || report.state === 'crashed';
+    const exit = off ? { exitCause: causeOf(life, intents.of(report.uuid), report.reason) } : {};
+    const now: DomainReport = { ...report, addresses, ...exit };
+    known.set(report.uuid, { report: now, edges: life });
     if (before === undefined || !sameReport(before.report, now)) observer.onReport(now);
-    if (report.state === 'gone') known.delete(report.uuid);
+    if (report.state === 'gone') {
+      known.delete(report.uuid);
+      askedReboots.delete(report.uuid);
+    }
     return now;
   };
 
@@ -114,7 +124,7 @@ export function createObserver(deps: Deps): Observer {
     }
   };
 
-  const onDomain = async (uuid: string, edge: Edge | undefined, kind: string | undefined): Promise<void> => {
+  const onDomain = async (uuid: string, edge: Edge | undefined, rebooted = false): Promise<void> => {
     const before = known.get(uuid);
     const report = await describeDomain(uuid, hypervisor);
     const subject = report.vmId === '' && before !== undefined ? before.report : report;
@@ -130,9 +140,14 @@ export function createObserver(deps: Deps): Observer {
         : edgeEvent(edge, { uuid, vmId: subject.vmId, reason: report.reason }, life, clock.now());
       if (event !== undefined) outbox.add(event);
     }
-    if (kind !== undefined) {
-      const message = 'The guest restarted.';
-      outbox.add({ kind, vmUuid: uuid, vmId: subject.vmId, message, metadata: {}, time: clock.now() });
+    if (rebooted) {
+      if (intents.of(uuid) === 'reboot') {
+        intents.set(uuid, 'none');
+        askedReboots.set(uuid, clock.monotonic());
+      }
+      const asked = clock.monotonic() - (askedReboots.get(uuid) ?? -Infinity) < SAME_REBOOT_MS;
+      if (!asked) askedReboots.delete(uuid);
+      outbox.add(rebootEvent({ uuid, vmId: subject.vmId }, asked, clock.now()));
     }
     remember(report, edges);
   };
@@ -147,12 +162,12 @@ export function createObserver(deps: Deps): Observer {
         log.warn({}, 'libvirt sent events faster than they could be read: listing anew');
         return relistUntilDone(signal);
       case 'lifecycle':
-        return onDomain(event.uuid, { event: event.event, detail: event.detail }, undefined);
+        return onDomain(event.uuid, { event: event.event, detail: event.detail });
       case 'reboot':
-        return onDomain(event.uuid, undefined, 'domain.rebooted');
+        return onDomain(event.uuid, undefined, true);
       case 'guest-agent':
       case 'metadata-changed':
-        return onDomain(event.uuid, undefined, undefined);
+        return onDomain(event.uuid, undefined);
       case 'device-removed':
         return Promise.resolve();
     }

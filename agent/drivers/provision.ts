@@ -36,6 +36,7 @@ export async function provision(
     context.signal.throwIfAborted();
     await deps.hypervisor.defineDomain(plan.xml);
     deps.fault('provision.defined');
+    if (record.spec.autostart === true) await deps.hypervisor.setAutostart(record.uuid, true);
     undo.commit();
   } catch (error) {
     for (const failure of await undo.unwind())
@@ -92,7 +93,7 @@ function undoOf(made: readonly Made[], uuid: string, deps: DriverDeps): UndoStac
   return undo;
 }
 
-async function fetchImages(
+export async function fetchImages(
   plan: VmPlan,
   images: readonly ImageRef[],
   context: CommandContext,

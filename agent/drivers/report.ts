@@ -6,7 +6,11 @@ import { isActive, stateOf } from './domain-state.js';
 
 /** What a domain is now, asked of libvirt; `gone` when it is not defined any more. Two calls side by side. */
 export async function describeDomain(uuid: string, hypervisor: Hypervisor): Promise<DomainReport> {
-  const [{ state, reason }, data] = await Promise.all([stateOf(hypervisor, uuid), readOrUndefined(uuid, hypervisor)]);
+  const [{ state, reason: said }, data] = await Promise.all([
+    stateOf(hypervisor, uuid),
+    readOrUndefined(uuid, hypervisor),
+  ]);
+  const reason = state === 'shutoff' && data !== undefined ? await shutoffReason(uuid, said, hypervisor) : said;
   const active = isActive(state);
   return {
     uuid,
@@ -20,6 +24,19 @@ export async function describeDomain(uuid: string, hypervisor: Hypervisor): Prom
     addresses: [],
     consoleAvailable: active && (data?.serialPath !== undefined || data?.vncSocketPath !== undefined),
   };
+}
+
+/**
+ * `saved` exactly when there is saved memory to go on from: libvirt forgets its reason when it restarts, and says `saved`
+ * also of a domain whose memory went into a file of somebody's own (virsh save).
+ */
+async function shutoffReason(uuid: string, said: string, hypervisor: Hypervisor): Promise<string> {
+  try {
+    if (await hypervisor.hasManagedSave(uuid)) return 'saved';
+  } catch (error) {
+    if (!(error instanceof OstlerError) || error.code !== 'NOT_FOUND') throw error;
+  }
+  return said === 'saved' ? 'unknown' : said;
 }
 
 async function readOrUndefined(uuid: string, hypervisor: Hypervisor): Promise<DomainData | undefined> {
@@ -42,6 +59,7 @@ export function sameReport(a: DomainReport, b: DomainReport): boolean {
     a.epoch === b.epoch &&
     a.guestAgentConnected === b.guestAgentConnected &&
     a.consoleAvailable === b.consoleAvailable &&
+    a.exitCause === b.exitCause &&
     a.addresses.length === b.addresses.length &&
     a.addresses.every((address, index) => address === b.addresses[index])
   );

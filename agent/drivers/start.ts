@@ -7,6 +7,7 @@ import type { DriverDeps } from './deps.js';
 import { stateOf, unless } from './domain-state.js';
 import { settleForStart } from './snapshots/start.js';
 import { watchDomain } from './domain-watch.js';
+import { refuseChain, replaceDisk, rootVolume } from './rebuild-root.js';
 
 /** For a domain that another process is just starting or ending. */
 const SETTLE_MS = 30_000;
@@ -22,13 +23,19 @@ export async function start(command: Command<'start'>, context: CommandContext, 
   if (state === 'running') return { already: 'true' };
   if (state === 'paused')
     throw new OstlerError('WRONG_STATE', `${record.id} is paused, not stopped.`, { remedy: 'Resume it instead.' });
+  if (state === 'shutoff' && (await hypervisor.hasManagedSave(record.uuid)))
+    throw new OstlerError('WRONG_STATE', `${record.id} has saved memory, which a start would lose.`, {
+      remedy: 'Resume it, or drop the saved memory with `ostler stop --force`.',
+    });
   await settleForStart(record, state !== 'gone', context, deps);
   const plan = await planVm(record, images, { room: false }, deps);
   await ensureFiles(plan, record, images, context, deps);
   fault('start.files-there');
+  if (record.spec.resetRootAtReboot === true) await resetRoot(plan, record, context, deps);
   context.signal.throwIfAborted();
   await hypervisor.defineDomain(plan.xml);
   fault('start.defined');
+  if (record.spec.autostart === true) await hypervisor.setAutostart(record.uuid, true);
   deps.intents.set(record.uuid, 'none');
   try {
     await hypervisor.createDomain(record.uuid);
@@ -38,6 +45,14 @@ export async function start(command: Command<'start'>, context: CommandContext, 
   }
   fault('start.created');
   return Object.fromEntries(plan.volumes.map((volume) => [`volume.${volume.diskName}`, volume.path]));
+}
+
+/** M-034: what the guest wrote to its root disk does not outlive its life. */
+async function resetRoot(plan: VmPlan, record: VmRecord, context: CommandContext, deps: DriverDeps): Promise<void> {
+  const root = rootVolume(record, plan);
+  await refuseChain(record, root, deps);
+  await replaceDisk(root, context, deps);
+  deps.fault('start.root-reset');
 }
 
 /** libvirt goes on with a start or stop whose caller died: its outcome is awaited before deciding anything. */

@@ -21,7 +21,12 @@ export async function shutdown(
 ): Promise<Facts> {
   const { vmUuid, body } = command;
   const { state } = await stateOf(deps.hypervisor, vmUuid);
-  if (!isActive(state)) return { already: 'true' };
+  if (!isActive(state)) {
+    // The saved memory of a suspended VM is what there is to stop; losing it needs force.
+    if (!body.force || state === 'gone' || !(await deps.hypervisor.hasManagedSave(vmUuid))) return { already: 'true' };
+    await deps.hypervisor.removeManagedSave(vmUuid);
+    return { dropped: 'true' };
+  }
   if (body.force || state === 'crashed') return force(vmUuid, deps);
   deps.intents.set(vmUuid, 'shutdown');
   const watch = await watchDomain(vmUuid, deps, context.signal);
@@ -92,12 +97,14 @@ export async function reboot(command: Command<'reboot'>, context: CommandContext
     });
   if (body.force) {
     deps.fault('reboot.resetting');
+    deps.intents.set(vmUuid, 'reboot');
     await deps.hypervisor.resetDomain(vmUuid);
     deps.fault('reboot.reset');
     return { forced: 'true' };
   }
   const timeoutMs = await rebootTimeout(vmUuid, deps);
   const watch = await watchDomain(vmUuid, deps, context.signal);
+  deps.intents.set(vmUuid, 'reboot');
   try {
     await askUntilReset(vmUuid, timeoutMs, watch, context, deps);
   } finally {

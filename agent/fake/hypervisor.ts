@@ -24,6 +24,8 @@ interface FakeDomain {
   readonly capacities: Map<string, number>;
   startedMs: number;
   agentConnected: boolean;
+  autostart: boolean;
+  saved: boolean;
   console: FakeConsole;
 }
 
@@ -90,7 +92,7 @@ export function createFakeHypervisor(options: {
     tell: (event) => tell(world, event),
   });
   const calls = { ...stateCalls(world), ...domainCalls(world), ...powerCalls(world), ...poolCalls(world) };
-  const plain: Hypervisor = { ...calls, ...devices, ...blocks };
+  const plain: Hypervisor = { ...calls, ...saveCalls(world), ...devices, ...blocks };
   Object.defineProperties(plain, {
     connected: { get: () => world.connected },
     disconnectReason: { get: () => world.reason },
@@ -279,7 +281,14 @@ function domainCalls(world: World): DomainPart {
       if (before !== undefined) before.xml = xml;
       else {
         const console = createFakeConsole((text) => world.onSerial(name, text));
-        const life = { state: 'shutoff', reason: 'unknown', startedMs: 0, agentConnected: false } as const;
+        const life = {
+          state: 'shutoff',
+          reason: 'unknown',
+          startedMs: 0,
+          agentConnected: false,
+          autostart: false,
+          saved: false,
+        } as const;
         domains.set(uuid, { uuid, name, xml, liveXml: undefined, ...life, capacities: new Map(), console });
       }
       lifecycle(world, domainOf(world, uuid), 'defined', before === undefined ? 'added' : 'updated');
@@ -348,8 +357,9 @@ function powerCalls(world: World): PowerPart {
       const domain = domainOf(world, uuid);
       if (isActive(domain.state)) throw new OstlerError('WRONG_STATE', 'domain is already running');
       const startedMs = clock.monotonic();
-      Object.assign(domain, { state: 'running', reason: 'booted', startedMs, liveXml: withAliases(domain.xml) });
-      lifecycle(world, domain, 'started', 'booted');
+      const reason = domain.saved ? 'restored' : 'booted';
+      Object.assign(domain, { state: 'running', reason, startedMs, liveXml: withAliases(domain.xml), saved: false });
+      lifecycle(world, domain, 'started', reason);
       lifecycle(world, domain, 'resumed', 'unpaused');
       boot(domain);
       return Promise.resolve();
@@ -378,6 +388,45 @@ function powerCalls(world: World): PowerPart {
     resumeDomain: (uuid) => pause(uuid, 'running', 'unpaused', 'resumed', 'unpaused'),
     destroyDomain(uuid) {
       stop(world, active(uuid), 'destroyed');
+      return Promise.resolve();
+    },
+  };
+}
+
+function saveCalls(
+  world: World,
+): Part<
+  'managedSave' | 'hasManagedSave' | 'removeManagedSave' | 'abortJob' | 'injectNmi' | 'screenshot' | 'setAutostart'
+> {
+  const active = (uuid: string): FakeDomain => {
+    const domain = domainOf(world, uuid);
+    if (!isActive(domain.state)) throw new OstlerError('WRONG_STATE', 'domain is not running');
+    return domain;
+  };
+  return {
+    managedSave(uuid) {
+      const domain = active(uuid);
+      domain.saved = true;
+      stop(world, domain, 'saved');
+      return Promise.resolve();
+    },
+    hasManagedSave: (uuid) => Promise.resolve().then(() => domainOf(world, uuid).saved),
+    removeManagedSave(uuid) {
+      domainOf(world, uuid).saved = false;
+      return Promise.resolve();
+    },
+    abortJob: () => Promise.reject(new OstlerError('WRONG_STATE', 'no job is active')),
+    injectNmi(uuid) {
+      active(uuid).console.say('NMI received\n');
+      return Promise.resolve();
+    },
+    screenshot(uuid) {
+      active(uuid);
+      const data = Buffer.concat([Buffer.from('P6\n2 2\n255\n'), Buffer.alloc(12, 0x80)]);
+      return Promise.resolve({ mimeType: 'image/x-portable-pixmap', data });
+    },
+    setAutostart(uuid, on) {
+      domainOf(world, uuid).autostart = on;
       return Promise.resolve();
     },
   };

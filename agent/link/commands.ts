@@ -128,7 +128,7 @@ function recoverOne(entry: JournalEntry, deps: Deps, launch: (command: Command, 
 }
 
 /** Their guest, or the disks that they change, may be in use elsewhere by now: the machine went down in between. */
-const LOCAL_ONLY: readonly string[] = ['start', 'reboot', 'apply'];
+const LOCAL_ONLY: readonly string[] = ['start', 'reboot', 'resume', 'apply'];
 
 function mayHaveMoved(entry: JournalEntry, bootId: string): boolean {
   return LOCAL_ONLY.includes(entry.kind) && entry.bootId !== bootId;

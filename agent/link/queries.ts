@@ -19,6 +19,7 @@ import type { Consoles } from '../drivers/console.js';
 import { listSnapshots } from '../drivers/snapshots/list.js';
 import type { ChainDeps } from '../drivers/snapshots/scene.js';
 import type { Observer } from '../drivers/observe.js';
+import { asPng } from '../drivers/screenshot.js';
 import type { Hypervisor } from '../hypervisor.js';
 import { parseRecord, readMetadataXml, METADATA_NAMESPACE } from '../xml/metadata.js';
 import { carryTunnel, type TunnelCall } from './tunnel.js';
@@ -57,6 +58,7 @@ async function answer(query: WireQuery, deps: QueryDeps): Promise<Omit<WireResul
     return { snapshots: snapshotListToWire(await listSnapshots(record, deps.chains)) };
   }
   if (query.openTunnel) return openTunnel(query.openTunnel, deps);
+  if (query.captureScreen) return captureScreen(uuidOf(query.captureScreen.vmUuid), deps.hypervisor);
   throw new OstlerError('UNSUPPORTED', 'The controller asked something that this agent does not know.', {
     remedy: 'Update ostler-agent on this host to the version of the controller.',
   });
@@ -79,6 +81,10 @@ async function inspect(uuid: string, hypervisor: Hypervisor): Promise<Omit<WireR
       vcpus: info.vcpus,
     },
   };
+}
+
+async function captureScreen(uuid: string, hypervisor: Hypervisor): Promise<Omit<WireResult, 'query'>> {
+  return { screenshot: { mimeType: 'image/png', data: asPng(await hypervisor.screenshot(uuid)) } };
 }
 
 /** For a rebuild of the controller: what the domains themselves say they are. */

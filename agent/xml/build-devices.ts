@@ -85,6 +85,10 @@ export function addDevices(domain: Element, record: VmRecord, options: BuildOpti
   }
   addConsoles(devices, options);
   addScreen(devices, options);
+  if (spec.tpm === true)
+    add(add(devices, 'tpm', { model: 'tpm-crb' }), 'backend', { type: 'emulator', version: '2.0' });
+  // Tells a guest that panicked from one that stopped; a guest without a driver for it does not mind.
+  add(devices, 'panic', { model: 'isa' });
   add(add(devices, 'memballoon', { model: 'virtio' }), 'stats', { period: 5 });
   add(add(devices, 'rng', { model: 'virtio' }), 'backend', { model: 'random' }, '/dev/urandom');
 }

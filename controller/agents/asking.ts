@@ -27,7 +27,7 @@ export function createAsk(deps: {
   readonly nameOf: (hostId: string) => string;
   readonly queries: Queries;
   readonly tunnels: Tunnels;
-}): Pick<Agents, 'inspect' | 'planRecord' | 'listRecords' | 'listSnapshots' | 'openTunnel'> {
+}): Pick<Agents, 'inspect' | 'planRecord' | 'listRecords' | 'listSnapshots' | 'openTunnel' | 'screenshot'> {
   const { linked, nameOf, queries, tunnels } = deps;
   return {
     inspect: async (hostId, vmUuid, signal) => {
@@ -72,6 +72,12 @@ export function createAsk(deps: {
       const question = { listSnapshots: { record: vmRecordToWire(record) } };
       const result = await queries.ask(nameOf(hostId), linked(hostId), question, options);
       return snapshotListFromWire(result.snapshots ?? {});
+    },
+
+    screenshot: async (hostId, vmUuid, signal) => {
+      const options = { timeoutMs: QUERY_MS, signal };
+      const result = await queries.ask(nameOf(hostId), linked(hostId), { captureScreen: { vmUuid } }, options);
+      return result.screenshot?.data ?? new Uint8Array();
     },
 
     openTunnel: async (hostId, vmUuid, kind, signal): Promise<Duplex> => {

@@ -111,6 +111,8 @@ function refuse(refusals: readonly ErrorInfo[]): void {
 }
 
 const NAMES = ['name', 'display_name', 'description', 'labels'] as const;
+/** By a mask only: false is a value, too. */
+const SWITCHES = ['spec.autostart', 'spec.delete_protection'];
 
 async function changesFromRequest(request: Request, vm: Stored<VmDoc>, deps: UpdateDeps): Promise<VmChanges> {
   const { values } = request;
@@ -137,10 +139,20 @@ async function changesFromRequest(request: Request, vm: Stored<VmDoc>, deps: Upd
       case 'labels':
         changes.labels = parseModel(labelsSchema, { ...values.labels }, 'values.labels');
         break;
+      case 'spec.autostart':
+      case 'autostart':
+        changes.autostart = values.spec?.autostart ?? false;
+        break;
+      case 'spec.delete_protection':
+      case 'spec.deleteProtection':
+      case 'delete_protection':
+        changes.deleteProtection = values.spec?.deleteProtection ?? false;
+        break;
       default:
         specPaths.push(...requireSpecPaths(path));
     }
   }
+  checkSwitches(vm.value, changes);
   if (specPaths.length > 0) {
     changes.spec = await specFromRequest(values.spec ?? {}, specPaths, vm, deps);
     if (request.deleteVolumes) changes.deleteVolumes = true;
@@ -148,12 +160,18 @@ async function changesFromRequest(request: Request, vm: Stored<VmDoc>, deps: Upd
   return changes;
 }
 
+function checkSwitches({ record }: VmDoc, changes: VmChanges): void {
+  if (changes.autostart !== true || record.spec.resetRootAtReboot !== true) return;
+  const why = 'excludes reset_root_at_reboot: the host would start the VM by itself, with the disk as it is';
+  throw invalidField('values.spec.autostart', why);
+}
+
 function requireSpecPaths(path: string): readonly SpecPath[] {
   const found = specPathsOf(path);
   if (found !== undefined) return found;
   throw new OstlerError('UNSUPPORTED', `update_mask: ${JSON.stringify(path.slice(0, 80))} cannot be changed.`, {
     field: 'update_mask',
-    remedy: `These can: ${[...NAMES, ...SPEC_PATHS.map((one) => `spec.${one}`)].join(', ')}.`,
+    remedy: `These can: ${[...NAMES, ...SWITCHES, ...SPEC_PATHS.map((one) => `spec.${one}`)].join(', ')}.`,
   });
 }
 

@@ -13,6 +13,7 @@ import type { ApiHandlers, Call } from './call.js';
 import { requireVm } from './lookup.js';
 import { listPage } from './paging.js';
 import { checkRequestId, earlierOperation } from './request.js';
+import { createVmActions } from './vm-actions.js';
 import { recordFromRequest } from './vm-create.js';
 import { answer, submit } from './vm-submit.js';
 import { pendingChanges, updateVm, type UpdateDeps } from './vm-update.js';
@@ -107,6 +108,8 @@ export function createVms(deps: VmsDeps): ApiHandlers<(typeof vmService)['method
         deps,
       );
     },
+
+    ...createVmActions(deps, (...request) => submit(...request, deps).then((result) => answer(result, deps))),
 
     openConsole: (request, call) => Promise.resolve(openConsole(request, call, deps)),
 

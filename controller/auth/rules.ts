@@ -53,6 +53,13 @@ export const RULES: { readonly [S in keyof typeof PUBLIC_SERVICES]: Rules<(typeo
     openConsole: { role: 'operator', audit: 'vm.console' },
     // User data may hold secrets of the guest.
     getVmUserData: { role: 'operator' },
+    pauseVm: { role: 'operator', audit: 'vm.pause' },
+    resumeVm: { role: 'operator', audit: 'vm.resume' },
+    suspendVm: { role: 'operator', audit: 'vm.suspend' },
+    sendNmi: { role: 'operator', audit: 'vm.nmi' },
+    // A screen may show secrets of the guest, as its console may.
+    takeScreenshot: { role: 'operator', audit: 'vm.screenshot' },
+    rebuildVm: { role: 'operator', audit: 'vm.rebuild' },
   },
   snapshot: {
     listSnapshots: { role: 'viewer' },

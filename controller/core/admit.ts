@@ -27,31 +27,47 @@ interface Rule {
   readonly remedy: Readonly<Partial<Record<SettledState, string>>>;
 }
 
+const RESUME_FIRST = 'Let it go on first: `ostler vm resume`.';
+
 const RULES: Readonly<Record<VmKind, Rule>> = {
   'vm.start': {
     verb: 'started',
     from: ['stopped', 'created'],
-    remedy: { running: 'It runs already.', destroyed: 'Bring it back first: `ostler vm undelete`.' },
+    remedy: {
+      running: 'It runs already.',
+      paused: 'Let it go on: `ostler vm resume`.',
+      suspended: 'Let it go on: `ostler vm resume`; or drop its saved memory with `ostler stop --force` first.',
+      destroyed: 'Bring it back first: `ostler vm undelete`.',
+    },
   },
-  'vm.stop': { verb: 'stopped', from: ['running', 'paused'], remedy: { stopped: 'It is stopped already.' } },
+  'vm.stop': {
+    verb: 'stopped',
+    from: ['running', 'paused', 'suspended'],
+    remedy: { stopped: 'It is stopped already.' },
+  },
   'vm.reboot': {
     verb: 'rebooted',
     from: ['running'],
-    remedy: { stopped: 'Start it instead.', created: 'Start it instead.' },
+    remedy: {
+      stopped: 'Start it instead.',
+      created: 'Start it instead.',
+      paused: RESUME_FIRST,
+      suspended: RESUME_FIRST,
+    },
   },
   'vm.delete': {
     verb: 'deleted',
-    from: ['created', 'running', 'stopped', 'paused'],
+    from: ['created', 'running', 'stopped', 'paused', 'suspended'],
     remedy: { destroyed: 'It is deleted already; `--expunge` removes its disks now.', error: 'Use `--expunge`.' },
   },
   'vm.expunge': {
     verb: 'expunged',
-    from: ['created', 'running', 'stopped', 'paused', 'destroyed', 'error'],
+    from: ['created', 'running', 'stopped', 'paused', 'suspended', 'destroyed', 'error'],
     remedy: { expunged: 'It is gone already.' },
   },
   'vm.update': {
     verb: 'changed',
-    from: ['created', 'running', 'stopped', 'paused'],
+    from: ['created', 'running', 'stopped', 'paused', 'suspended'],
     remedy: { destroyed: 'Bring it back first: `ostler vm undelete`.' },
   },
   // C-019
@@ -69,6 +85,32 @@ const RULES: Readonly<Record<VmKind, Rule>> = {
   'snapshot.update': { verb: 'changed', from: ['created', 'running', 'stopped', 'paused'], remedy: {} },
   'snapshot.flatten': { verb: 'flattened', from: ['created', 'running', 'stopped'], remedy: {} },
   'vm.undelete': { verb: 'undeleted', from: ['destroyed'], remedy: { expunged: 'Its disks are gone.' } },
+  'vm.pause': {
+    verb: 'paused',
+    from: ['running'],
+    remedy: { paused: 'It is paused already.', suspended: 'It is off, its memory is on disk.', stopped: 'It is off.' },
+  },
+  'vm.resume': {
+    verb: 'resumed',
+    from: ['paused', 'suspended'],
+    remedy: { running: 'It runs already.', stopped: 'Start it instead.', created: 'Start it instead.' },
+  },
+  'vm.suspend': {
+    verb: 'suspended',
+    from: ['running', 'paused'],
+    remedy: { suspended: 'It is suspended already.', stopped: 'It is off: there is no memory to save.' },
+  },
+  'vm.nmi': { verb: 'sent an interrupt', from: ['running'], remedy: { paused: RESUME_FIRST, suspended: RESUME_FIRST } },
+  'vm.rebuild': {
+    verb: 'rebuilt',
+    from: ['created', 'stopped'],
+    remedy: {
+      running: 'Stop it first: `ostler stop`.',
+      paused: 'Stop it first: `ostler stop --force`.',
+      suspended: 'Drop its saved memory first: `ostler stop --force`.',
+      destroyed: 'Bring it back first: `ostler vm undelete`.',
+    },
+  },
 };
 
 /** Why the request is refused; undefined: it may be stored. Placement of a new VM is decided by its first step. */
@@ -91,6 +133,11 @@ export function admit(asked: Asked): ErrorInfo | undefined {
     case 'snapshot.delete':
     case 'snapshot.update':
     case 'snapshot.flatten':
+    case 'vm.pause':
+    case 'vm.resume':
+    case 'vm.suspend':
+    case 'vm.nmi':
+    case 'vm.rebuild':
       return admitVm(asked, args.kind);
   }
 }
@@ -142,7 +189,9 @@ function admitVm(asked: Asked, kind: VmKind): ErrorInfo | undefined {
   const { vm, target, holder, view, actor } = asked;
   if (vm === undefined) return { code: 'NOT_FOUND', message: `There is no VM ${target}.` };
   if (holder !== undefined) return operationRunning(vm, holder);
-  return managedElsewhere(vm, actor) ?? wrongState(vm, kind) ?? hostAway(vm, view) ?? byKind(asked, vm);
+  return (
+    managedElsewhere(vm, actor) ?? wrongState(vm, kind) ?? guarded(asked, vm) ?? hostAway(vm, view) ?? byKind(asked, vm)
+  );
 }
 
 export function operationRunning(vm: VmDoc, holder: OperationDoc): ErrorInfo {
@@ -181,6 +230,26 @@ function wrongState(vm: VmDoc, kind: VmKind): ErrorInfo | undefined {
   };
 }
 
+/** What the VM itself forbids, whatever its host says. */
+function guarded({ args, actor }: Asked, vm: VmDoc): ErrorInfo | undefined {
+  const { name, spec } = vm.record;
+  const deletes = args.kind === 'vm.delete' || args.kind === 'vm.expunge';
+  if (deletes && spec.deleteProtection === true && actor !== 'controller') {
+    const message = `${name} is protected from deletion.`;
+    const remedy = `Take the protection away first: \`ostler vm set ${name} --delete-protection off\`.`;
+    return { code: 'WRONG_STATE', message, remedy, metadata: { delete_protection: 'true' } };
+  }
+  if (!(deletes || args.kind === 'vm.stop') || args.force) return undefined;
+  const state = { metadata: { state: vm.settled } };
+  if (vm.settled === 'paused') {
+    const message = `${name} is paused: its guest cannot shut down.`;
+    return { code: 'WRONG_STATE', message, remedy: `${RESUME_FIRST} Or use \`--force\`.`, ...state };
+  }
+  if (vm.settled !== 'suspended' || args.kind !== 'vm.stop') return undefined;
+  const message = `${name} is suspended: it is off, and its saved memory would be lost.`;
+  return { code: 'WRONG_STATE', message, remedy: 'Resume it, or drop the saved memory with `--force`.', ...state };
+}
+
 function hostAway(vm: VmDoc, view: ClusterView): ErrorInfo | undefined {
   if (vm.hostId === '') return undefined;
   const host: HostEntry | undefined = view.host(vm.hostId);
@@ -204,7 +273,8 @@ function hostAway(vm: VmDoc, view: ClusterView): ErrorInfo | undefined {
 }
 
 function byKind({ args, view }: Asked, vm: VmDoc): ErrorInfo | undefined {
-  if (args.kind === 'vm.start') return roomToRun(vm, view);
+  if (args.kind === 'vm.rebuild') return admitRebuild(args.spec, view);
+  if (args.kind === 'vm.start' || (args.kind === 'vm.resume' && vm.settled === 'suspended')) return roomToRun(vm, view);
   if (args.kind === 'snapshot.revert') {
     if (args.memory) return vm.settled === 'running' ? undefined : roomToRun(vm, view);
     return vm.settled === 'running' ? revertsStopped(vm, args.name) : undefined;
@@ -213,6 +283,7 @@ function byKind({ args, view }: Asked, vm: VmDoc): ErrorInfo | undefined {
   if (args.kind !== 'vm.update') return undefined;
   const { name, spec } = args.changes;
   const taken = name === undefined ? undefined : nameTaken(view, name, vm.record.id);
+  if (spec !== undefined && vm.settled === 'suspended') return taken ?? holdsMemory(vm);
   return taken ?? (spec === undefined ? undefined : noRoom(vm, spec, view));
 }
 
@@ -249,6 +320,16 @@ function roomToRun(vm: VmDoc, view: ClusterView): ErrorInfo | undefined {
   return noCapacity(vm.record.name, { [name]: answer.rejected[name] ?? 'is gone' });
 }
 
+/** The saved memory belongs to the hardware as it is. */
+function holdsMemory(vm: VmDoc): ErrorInfo {
+  return {
+    code: 'WRONG_STATE',
+    message: `${vm.record.name} is suspended: its saved memory fits only to its present hardware.`,
+    remedy: 'Let it go on: `ostler vm resume`; or drop its saved memory with `ostler stop --force` first.',
+    metadata: { state: vm.settled },
+  };
+}
+
 /** C-132 */
 function revertsStopped(vm: VmDoc, snapshot: string): ErrorInfo {
   const { name } = vm.record;
@@ -269,6 +350,17 @@ function hasNoMemory(vm: VmDoc): ErrorInfo {
     field: 'memory',
     metadata: { state: vm.settled },
   };
+}
+
+function admitRebuild(wish: VmSpec, view: ClusterView): ErrorInfo | undefined {
+  for (const disk of wish.disks.filter((one) => one.image !== '')) {
+    const image = view.image(disk.image);
+    if (image === undefined) return { code: 'NOT_FOUND', message: `There is no image ${disk.image}.`, field: 'image' };
+    if (image.state === 'ready') continue;
+    const message = `image: ${image.name} is not ready (${image.stateReason || image.state}).`;
+    return { code: 'WRONG_STATE', message, field: 'image', remedy: 'Finish its upload first.' };
+  }
+  return undefined;
 }
 
 function orList(words: readonly string[]): string {

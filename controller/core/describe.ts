@@ -55,12 +55,32 @@ export function describePlan(
       return [`Copy all that ${args.disks.join(', ') || 'every disk'} of ${name} reads into its own file.`];
     case 'vm.undelete':
       return [`Bring ${name} back as a stopped VM on ${host}.`];
+    case 'vm.pause':
+      return [`Pause ${name}: its guest stands still, its memory stays in use on ${host}.`];
+    case 'vm.resume':
+      return [vm.settled === 'suspended' ? `Start ${name} from its saved memory on ${host}.` : `Let ${name} go on.`];
+    case 'vm.suspend':
+      return [`Write the memory of ${name} to a disk of ${host}.`, `Power ${name} off.`];
+    case 'vm.nmi':
+      return [`Send a non-maskable interrupt to the guest of ${name}.`];
+    case 'vm.rebuild':
+      return [
+        ...args.spec.disks
+          .filter((disk, index) => isRebuilt(vm.record.spec.disks[index], disk, index))
+          .map((disk) => diskSentence(disk, view)),
+        `All data on the root disk of ${name} is lost; its other disks stay.`,
+      ];
   }
 }
 
 function describeSnapshot({ name, disks, memory, quiesce }: SnapshotWish, vm: string): string {
   const what = memory ? 'all disks and the memory' : disks.length === 0 ? 'the boot disk' : disks.join(', ');
   return `Take the snapshot ${name} of ${what} of ${vm}${quiesce ? ', its file systems frozen for a moment' : ''}.`;
+}
+
+/** The root disk always is; of the others only a CD-ROM that changes. */
+function isRebuilt(before: Disk | undefined, after: Disk, index: number): boolean {
+  return index === 0 || before?.image !== after.image;
 }
 
 function describeCreate(

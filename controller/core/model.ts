@@ -11,7 +11,7 @@ import type { VmRecord, VmSpec } from '../../proto/model/vm.js';
 
 /** What a VM was last known to be. Working states are not stored: they follow from the running operation (see view). */
 export type SettledState =
-  'creating' | 'created' | 'running' | 'stopped' | 'paused' | 'destroyed' | 'expunged' | 'error';
+  'creating' | 'created' | 'running' | 'stopped' | 'paused' | 'suspended' | 'destroyed' | 'expunged' | 'error';
 
 export interface VmDoc {
   readonly record: VmRecord;
@@ -72,6 +72,12 @@ export type OperationArgs =
       readonly changes: SnapshotChanges;
     }
   | { readonly kind: 'snapshot.flatten'; readonly disks: readonly string[] }
+  | { readonly kind: 'vm.pause' }
+  | { readonly kind: 'vm.resume' }
+  | { readonly kind: 'vm.suspend' }
+  | { readonly kind: 'vm.nmi' }
+  /** The record with the image that the root disk is made from. */
+  | { readonly kind: 'vm.rebuild'; readonly spec: VmSpec }
   | { readonly kind: 'image.delete' };
 
 /** What may change in a VM that has its disks; an absent field stays as it is. */
@@ -84,6 +90,8 @@ export interface VmChanges {
   readonly displayName?: string;
   readonly description?: string;
   readonly labels?: Readonly<Record<string, string>>;
+  readonly autostart?: boolean;
+  readonly deleteProtection?: boolean;
 }
 
 /**

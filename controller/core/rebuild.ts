@@ -94,5 +94,6 @@ function settledOf(record: VmRecord, report: DomainReport | undefined): SettledS
   if (report?.state === 'paused') return 'paused';
   if (isUp(report)) return 'running';
   if (record.deleteTime !== undefined) return 'destroyed';
+  if (report?.reason === 'saved') return 'suspended';
   return record.startedOnce ? 'stopped' : 'created';
 }

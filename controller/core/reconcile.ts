@@ -3,7 +3,7 @@
  * the truth. Pure; one VM and one report at a time.
  */
 import type { EventDraft, SettledState, VmDoc } from './model.js';
-import type { DomainReport } from '../../proto/model/host.js';
+import type { DomainReport, ExitCause } from '../../proto/model/host.js';
 
 export interface Observed {
   readonly hostId: string;
@@ -81,8 +81,12 @@ function settle(vm: VmDoc, report: DomainReport, { hostName }: Observed, now: nu
   const message = `${vm.record.name} is ${settled} on ${hostName}: ${stateReason}.`;
   return {
     vm: { ...vm, record, settled, stateReason, updateTime: now },
-    event: { kind: `vm.${settled}`, host: hostName, message, metadata: { libvirt_reason: report.reason } },
+    event: { kind: `vm.${settled}`, host: hostName, message, metadata: reasonMetadata(report) },
   };
+}
+
+function reasonMetadata({ reason, exitCause }: DomainReport): Readonly<Record<string, string>> {
+  return { libvirt_reason: reason, ...(exitCause === undefined ? {} : { cause: exitCause }) };
 }
 
 /** Undefined: on its way from one state to another. */
@@ -93,6 +97,7 @@ function settledOf(report: DomainReport): SettledState | undefined {
     case 'paused':
       return 'paused';
     case 'shutoff':
+      return report.reason === 'saved' ? 'suspended' : 'stopped';
     case 'crashed':
       return 'stopped';
     case 'shutdown':
@@ -101,15 +106,60 @@ function settledOf(report: DomainReport): SettledState | undefined {
   }
 }
 
+/** Why it stopped, as its agent told from events. */
+function exitReason(cause: ExitCause): string {
+  switch (cause) {
+    case 'guest-shutdown':
+      return 'the guest shut itself down';
+    case 'requested-shutdown':
+      return 'it shut down as asked';
+    case 'requested-destroy':
+      return 'it was powered off as asked';
+    case 'destroyed':
+      return 'it was powered off outside of Ostler';
+    case 'host-shutdown':
+      return 'its host ended it: the host was shutting down, or somebody sent QEMU a signal';
+    case 'guest-crash':
+      return 'the guest crashed (its kernel panicked)';
+    case 'qemu-crash':
+      return 'its QEMU ended unexpectedly: killed, out of memory, or a fault';
+    case 'migrated':
+      return 'it was moved outside of Ostler';
+    case 'saved':
+      return 'its memory was saved outside of Ostler';
+    case 'unknown':
+      return 'it stopped while nobody was watching; libvirt does not tell why';
+  }
+}
+
+/** virDomainPausedReason in words. */
+function pausedReason(reason: string): string {
+  switch (reason) {
+    case 'user':
+      return 'it was paused outside of Ostler';
+    case 'ioerror':
+      return 'a disk could not be written: look at its pool, make room, then resume it';
+    case 'watchdog':
+      return 'its watchdog fired';
+    case 'crashed':
+      return 'the guest crashed';
+    default:
+      return `paused by libvirt (${reason})`;
+  }
+}
+
 /** libvirt's reasons (virDomainShutoffReason, virDomainPausedReason …) in words. */
 function reasonOf(vm: VmDoc, report: DomainReport, settled: SettledState): string {
   if (settled === 'running') return vm.settled === 'paused' ? 'resumed' : 'it was started outside of Ostler';
-  if (settled === 'paused') return `paused by libvirt (${report.reason})`;
+  if (settled === 'paused') return pausedReason(report.reason);
+  if (settled === 'suspended') return 'it was suspended outside of Ostler';
   if (vm.settled === 'error') return 'its domain is back';
+  if (report.exitCause !== undefined) return exitReason(report.exitCause);
   if (report.state === 'crashed') return 'the guest crashed';
   switch (report.reason) {
     case 'shutdown':
-      return 'the guest shut itself down';
+      // A guest's own power-off and a SIGTERM of the host end with the same reason.
+      return 'the guest or its host shut it down; libvirt does not tell which';
     case 'destroyed':
       return 'it was powered off outside of Ostler';
     case 'crashed':

@@ -67,10 +67,21 @@ export function changedSpec(
       : current.shutdownTimeoutSeconds,
     onShutdownTimeout: named.has('on_shutdown_timeout') ? draft.onShutdownTimeout : current.onShutdownTimeout,
     placement: named.has('placement') ? draft.placement : current.placement,
+    ...switchesOf(current),
   };
   const spec = completeSpec(merged, given);
   const ordered = named.has('boot_order') ? spec : { ...spec, bootOrder: keptOrder(current, spec) };
   return { spec: ordered, draft: merged };
+}
+
+/** Two of them are changed by a way of their own, the others are for ever. */
+function switchesOf(spec: VmSpec): Pick<VmDraft, 'autostart' | 'deleteProtection' | 'tpm' | 'resetRootAtReboot'> {
+  return {
+    ...(spec.autostart === true ? { autostart: true } : {}),
+    ...(spec.deleteProtection === true ? { deleteProtection: true } : {}),
+    ...(spec.tpm === true ? { tpm: true } : {}),
+    ...(spec.resetRootAtReboot === true ? { resetRootAtReboot: true } : {}),
+  };
 }
 
 /** A device of the same name keeps what is not said anew; the medium of a CD-ROM is always said. */

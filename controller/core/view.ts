@@ -88,7 +88,7 @@ function isStarting(operation: OperationDoc | undefined): boolean {
   if (operation === undefined) return false;
   const { args } = operation;
   if (args.kind === 'snapshot.revert') return args.memory;
-  return args.kind === 'vm.start' || (args.kind === 'vm.create' && args.start);
+  return args.kind === 'vm.start' || args.kind === 'vm.resume' || (args.kind === 'vm.create' && args.start);
 }
 
 export function addAllocation(a: Allocation, b: Allocation, sign: 1 | -1 = 1): Allocation {

@@ -33,6 +33,10 @@ export interface VmDraft {
   readonly shutdownTimeoutSeconds: number | undefined;
   readonly onShutdownTimeout: VmSpec['onShutdownTimeout'] | undefined;
   readonly placement: VmSpec['placement'];
+  readonly autostart?: boolean;
+  readonly deleteProtection?: boolean;
+  readonly tpm?: boolean;
+  readonly resetRootAtReboot?: boolean;
 }
 
 export interface DiskDraft {
@@ -112,6 +116,10 @@ export function completeSpec(draft: VmDraft, given: Given): VmSpec {
     shutdownTimeoutSeconds: draft.shutdownTimeoutSeconds ?? DEFAULT_SHUTDOWN_SECONDS,
     onShutdownTimeout: draft.onShutdownTimeout ?? 'keep-running',
     placement: draft.placement,
+    ...(draft.autostart === true ? { autostart: true } : {}),
+    ...(draft.deleteProtection === true ? { deleteProtection: true } : {}),
+    ...(draft.tpm === true ? { tpm: true } : {}),
+    ...(draft.resetRootAtReboot === true ? { resetRootAtReboot: true } : {}),
   };
 }
 

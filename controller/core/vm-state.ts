@@ -7,6 +7,7 @@ export type VmStateName =
   | 'RUNNING'
   | 'STOPPED'
   | 'PAUSED'
+  | 'SUSPENDED'
   | 'DESTROYED'
   | 'EXPUNGED'
   | 'ERROR'
@@ -17,7 +18,10 @@ export type VmStateName =
   | 'REBOOTING'
   | 'DESTROYING'
   | 'EXPUNGING'
-  | 'UPDATING';
+  | 'UPDATING'
+  | 'SUSPENDING'
+  | 'RESUMING'
+  | 'REBUILDING';
 
 export interface VmState {
   readonly state: VmStateName;
@@ -31,6 +35,7 @@ const SETTLED: Readonly<Record<SettledState, VmStateName>> = {
   running: 'RUNNING',
   stopped: 'STOPPED',
   paused: 'PAUSED',
+  suspended: 'SUSPENDED',
   destroyed: 'DESTROYED',
   expunged: 'EXPUNGED',
   error: 'ERROR',
@@ -51,6 +56,11 @@ const WORKING: Readonly<Record<OperationKind, VmStateName | undefined>> = {
   'snapshot.delete': undefined,
   'snapshot.update': undefined,
   'snapshot.flatten': undefined,
+  'vm.pause': undefined,
+  'vm.resume': 'RESUMING',
+  'vm.suspend': 'SUSPENDING',
+  'vm.nmi': undefined,
+  'vm.rebuild': 'REBUILDING',
   'image.delete': undefined,
 };
 
@@ -67,6 +77,7 @@ export function vmState(vm: VmDoc, operation: OperationDoc | undefined, host: Ho
     case 'running':
     case 'stopped':
     case 'paused':
+    case 'suspended':
       return silence === '' ? { state, reason: vm.stateReason } : { state: 'UNKNOWN', reason: silence };
     case 'creating':
     case 'destroyed':

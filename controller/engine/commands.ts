@@ -64,6 +64,16 @@ function bodyToWire(body: CommandBody): Partial<WireCommand> {
     }
     case 'snapshot-flatten':
       return { flatten: { record: vmRecordToWire(body.record), disks: [...body.disks] } };
+    case 'pause':
+      return { pause: {} };
+    case 'resume':
+      return { resume: {} };
+    case 'suspend':
+      return { suspend: {} };
+    case 'send-nmi':
+      return { sendNmi: {} };
+    case 'rebuild-root':
+      return { rebuildRoot: { record: vmRecordToWire(body.record), images: body.images.map(imageRefToWire) } };
     default:
       throw new OstlerError('INTERNAL', `There is no command ${JSON.stringify(body satisfies never)}.`);
   }

@@ -96,6 +96,8 @@ export interface Agents {
   listSnapshots(hostId: string, record: VmRecord, signal: AbortSignal): Promise<SnapshotList>;
   /** Bytes of a console through the agent's dial-out. `history` resolves with what the serial console printed before. */
   openTunnel(hostId: string, vmUuid: string, kind: 'serial' | 'vnc', signal: AbortSignal): Promise<Duplex>;
+  /** A PNG of what the VM's screen shows now. */
+  screenshot(hostId: string, vmUuid: string, signal: AbortSignal): Promise<Uint8Array>;
   /** Ends the link of a host that was deleted or re-joined. */
   disconnect(hostId: string, reason: string): void;
 }

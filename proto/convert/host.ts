@@ -1,4 +1,5 @@
 import type { ostler } from '../gen/ostler.js';
+import { EXIT_CAUSES, type ExitCause } from '../model/host.js';
 import type { DomainReport, HostFacts } from '../model/host.js';
 import { DOMAIN_STATES, enumFromWire, enumToWire } from './enums.js';
 
@@ -60,5 +61,12 @@ export function domainReportFromWire(wire: ostler.v1.DomainReport.$Properties): 
     guestAgentConnected: wire.guestAgentConnected ?? false,
     addresses: [...(wire.addresses ?? [])],
     consoleAvailable: wire.consoleAvailable ?? false,
+    ...exitCauseFrom(wire.exitCause ?? ''),
   };
+}
+
+/** A word of a newer agent says as much as none. */
+function exitCauseFrom(word: string): { exitCause?: ExitCause } {
+  const exitCause = EXIT_CAUSES.find((one) => one === word);
+  return exitCause === undefined ? {} : { exitCause };
 }

@@ -80,8 +80,22 @@ export function vmSpecDraftFromWire(spec: WireSpec, path: string) {
     shutdownTimeoutSeconds: given(spec.shutdownTimeoutSeconds),
     onShutdownTimeout: enums.enumFromWire(enums.TIMEOUT_ACTIONS, spec.onShutdownTimeout, `${path}.on_shutdown_timeout`),
     placement: { host: spec.placement?.host ?? '', requiredTags: [...(spec.placement?.requiredTags ?? [])] },
+    ...switchesFrom(spec),
   };
 }
+
+type Switches = Pick<VmSpec, 'autostart' | 'deleteProtection' | 'tpm' | 'resetRootAtReboot'>;
+
+/** Those that are on: the model has no other. */
+function switchesFrom(spec: { readonly [K in keyof Switches]?: boolean | null | undefined }): Switches {
+  return {
+    ...(spec.autostart === true ? { autostart: true } : {}),
+    ...(spec.deleteProtection === true ? { deleteProtection: true } : {}),
+    ...(spec.tpm === true ? { tpm: true } : {}),
+    ...(spec.resetRootAtReboot === true ? { resetRootAtReboot: true } : {}),
+  };
+}
+
 export type VmSpecDraft = ReturnType<typeof vmSpecDraftFromWire>;
 
 /** `secrets: false` (everything that leaves for a person) shows a password hash as `********` and no user data. */
@@ -115,6 +129,7 @@ export function vmSpecToWire(spec: VmSpec, options: { secrets: boolean }): WireS
     shutdownTimeoutSeconds: spec.shutdownTimeoutSeconds,
     onShutdownTimeout: enums.enumToWire(enums.TIMEOUT_ACTIONS, spec.onShutdownTimeout),
     placement: { host: spec.placement.host, requiredTags: [...spec.placement.requiredTags] },
+    ...switchesFrom(spec),
   };
 }
 

@@ -36,6 +36,29 @@ export interface HostFacts {
 
 export type DomainState = 'running' | 'paused' | 'shutdown' | 'shutoff' | 'crashed' | 'gone';
 
+export const EXIT_CAUSES = [
+  /** The guest powered itself off, nobody asked it to. */
+  'guest-shutdown',
+  /** We asked the guest to power off, and it did. */
+  'requested-shutdown',
+  /** We ended QEMU. */
+  'requested-destroy',
+  /** Somebody else ended QEMU through libvirt (virsh destroy). */
+  'destroyed',
+  /** The host told QEMU to end (SIGTERM: a host that shuts down). */
+  'host-shutdown',
+  /** The guest's kernel panicked and said so. */
+  'guest-crash',
+  /** QEMU died: killed, out of memory, a bug. */
+  'qemu-crash',
+  /** It runs on another host now. */
+  'migrated',
+  /** Its memory was written to disk, or it went back to a snapshot. */
+  'saved',
+  'unknown',
+] as const;
+export type ExitCause = (typeof EXIT_CAUSES)[number];
+
 export interface DomainReport {
   readonly uuid: string;
   readonly name: string;
@@ -48,4 +71,6 @@ export interface DomainReport {
   readonly guestAgentConnected: boolean;
   readonly addresses: readonly string[];
   readonly consoleAvailable: boolean;
+  /** Of a domain that is off: why, told from libvirt's events. Absent: it is not off, or its agent does not tell. */
+  readonly exitCause?: ExitCause;
 }

@@ -155,6 +155,14 @@ export const vmSpecSchema = z
     shutdownTimeoutSeconds: z.int().min(1).max(3600, 'is more than an hour'),
     onShutdownTimeout: z.enum(['keep-running', 'force-off']),
     placement: placementSchema,
+    // The four below are written only when they are true: records of earlier versions do not have them.
+    /** Starts when its host starts. */
+    autostart: z.boolean().exactOptional(),
+    deleteProtection: z.boolean().exactOptional(),
+    /** A TPM 2.0 with state of its own. */
+    tpm: z.boolean().exactOptional(),
+    /** Every start and reboot through us begins with a fresh root disk. */
+    resetRootAtReboot: z.boolean().exactOptional(),
   })
   .refine(
     (spec) => spec.bootOrder.every((name) => [...spec.disks, ...spec.nics].some((device) => device.name === name)),
@@ -163,7 +171,18 @@ export const vmSpecSchema = z
       message: 'names a device that the VM does not have',
     },
   )
-  .refine((spec) => unique([...spec.disks, ...spec.nics]), { path: ['nics'], message: 'a NIC has the name of a disk' });
+  .refine((spec) => unique([...spec.disks, ...spec.nics]), { path: ['nics'], message: 'a NIC has the name of a disk' })
+  .refine(
+    (spec) => spec.resetRootAtReboot !== true || (spec.disks[0]?.device === 'disk' && spec.disks[0].image !== ''),
+    {
+      path: ['resetRootAtReboot'],
+      message: 'needs a first disk that is made from an image',
+    },
+  )
+  .refine((spec) => spec.resetRootAtReboot !== true || spec.autostart !== true, {
+    path: ['autostart'],
+    message: 'excludes reset_root_at_reboot: the host starts the VM by itself, with the disk as it is',
+  });
 
 /** What makes a VM: in the controller's store, in commands, and in the domain's own metadata. */
 export const vmRecordSchema = z.strictObject({

@@ -227,6 +227,15 @@ function vmHandlers(fake: Fake, httpPort: number): Handlers<(typeof vmService)['
     startVm: async (request) => start('vm.start', named(request.vm), request),
     stopVm: async (request) => start('vm.stop', named(request.vm), request),
     rebootVm: async (request) => start('vm.reboot', named(request.vm), request),
+    pauseVm: async (request) => start('vm.pause', named(request.vm), request),
+    resumeVm: async (request) => start('vm.resume', named(request.vm), request),
+    suspendVm: async (request) => start('vm.suspend', named(request.vm), request),
+    sendNmi: async (request) => start('vm.nmi', named(request.vm), request),
+    rebuildVm: async (request) => start('vm.rebuild', named(request.vm), request),
+    takeScreenshot: async (request) => {
+      named(request.vm);
+      return Promise.resolve({ mimeType: 'image/png', data: Buffer.from('\x89PNG') });
+    },
     openConsole: async (request) => {
       named(request.vm);
       const path = `console/ticket-${fake.requests.length}`;

@@ -75,6 +75,9 @@ function run(
 void t.test('paths of every operation', async (t) => {
   const deleteArgs = { kind: 'vm.delete', force: false } as const;
   const expungeArgs = { kind: 'vm.expunge', force: false } as const;
+  const rebuild = { kind: 'vm.rebuild', spec: aRecord(1).spec } as const;
+  const record = aRecord(1);
+  const volatile = on('running', { record: { ...record, spec: { ...record.spec, resetRootAtReboot: true } } });
   const cases: readonly [OperationArgs, VmDoc, CommandOutcome[], number, string][] = [
     [create(true), aVm(1, { settled: 'creating' }), [OK, OK], -1, 'provision start → succeeded running'],
     [create(false), aVm(1, { settled: 'creating' }), [OK], -1, 'provision → succeeded created'],
@@ -101,6 +104,19 @@ void t.test('paths of every operation', async (t) => {
     [expungeArgs, on('destroyed'), [no('STORAGE_ERROR')], -1, 'expunge → failed error'],
     [expungeArgs, on('error', { hostId: '' }), [], -1, ' → succeeded expunged'],
     [{ kind: 'vm.expunge', force: true }, on('running'), [OK], -1, 'expunge → succeeded expunged'],
+    [{ kind: 'vm.pause' }, on('running'), [OK], -1, 'pause → succeeded paused'],
+    [{ kind: 'vm.pause' }, on('running'), [no('HYPERVISOR_ERROR')], -1, 'pause → failed running'],
+    [{ kind: 'vm.resume' }, on('paused'), [OK], -1, 'resume → succeeded running'],
+    [{ kind: 'vm.resume' }, on('suspended'), [no('STORAGE_ERROR')], -1, 'resume → failed suspended'],
+    [{ kind: 'vm.suspend' }, on('running'), [OK], -1, 'suspend → succeeded suspended'],
+    [{ kind: 'vm.suspend' }, on('running'), [no('CANCELLED')], 0, 'suspend → cancelled running'],
+    [{ kind: 'vm.nmi' }, on('running'), [OK], -1, 'send-nmi → succeeded running'],
+    [rebuild, on('stopped'), [OK], -1, 'rebuild-root → succeeded stopped'],
+    [rebuild, on('created'), [no('STORAGE_FULL')], -1, 'rebuild-root → failed created'],
+    // M-034: with a root disk that does not survive it, a reboot is a stop and a start.
+    [{ kind: 'vm.reboot', force: false }, volatile, [OK, OK], -1, 'shutdown start → succeeded running'],
+    [{ kind: 'vm.reboot', force: false }, volatile, [no('GUEST_TIMEOUT')], -1, 'shutdown → failed running'],
+    [{ kind: 'vm.reboot', force: true }, volatile, [OK, no('STORAGE_FULL')], -1, 'shutdown start → failed stopped'],
     [{ kind: 'vm.undelete' }, on('destroyed'), [OK], -1, 'set-record → succeeded created'],
     [{ kind: 'vm.update', changes: {} }, on('running'), [no('INTERNAL')], -1, 'set-record → failed running'],
   ];

@@ -2,7 +2,7 @@ import t from 'tap';
 import type { VmDoc } from '../../controller/core/model.js';
 import { isStray, reconcile, type Observed } from '../../controller/core/reconcile.js';
 import { vmState } from '../../controller/core/vm-state.js';
-import type { DomainReport } from '../../proto/model/host.js';
+import type { DomainReport, ExitCause } from '../../proto/model/host.js';
 import { aRecord, aVm, id, uuid } from '../store/documents.js';
 import { anEntry } from './views.js';
 
@@ -46,14 +46,24 @@ void t.test('settled states, and UNKNOWN with its reason when the host cannot be
 
 void t.test('what is seen on the host and what the record becomes', async (t) => {
   const gone = undefined;
+  const off = (reason: string, exitCause: ExitCause): DomainReport => aReport({ state: 'shutoff', reason, exitCause });
   const cases: readonly [VmDoc, DomainReport | undefined, string | undefined, RegExp | undefined][] = [
     [placed('running'), aReport({}), undefined, undefined],
     [placed('running'), aReport({ state: 'shutdown' }), undefined, undefined],
-    [placed('running'), aReport({ state: 'shutoff', reason: 'shutdown' }), 'stopped', /guest shut itself down/],
+    [placed('running'), off('shutdown', 'guest-shutdown'), 'stopped', /^the guest shut itself down/],
+    [placed('running'), off('shutdown', 'host-shutdown'), 'stopped', /^its host ended it/],
+    [placed('running'), off('shutdown', 'unknown'), 'stopped', /does not tell/],
+    [placed('running'), off('crashed', 'guest-crash'), 'stopped', /kernel panicked/],
+    [placed('running'), off('failed', 'qemu-crash'), 'stopped', /QEMU ended unexpectedly/],
+    [placed('running'), off('destroyed', 'destroyed'), 'stopped', /outside of Ostler/],
+    [placed('running'), off('saved', 'saved'), 'suspended', /suspended outside/],
+    [placed('suspended'), off('saved', 'saved'), undefined, undefined],
+    // An agent that does not tell the cause: the reason alone is no proof of anything.
+    [placed('running'), aReport({ state: 'shutoff', reason: 'shutdown' }), 'stopped', /does not tell which/],
     [placed('running'), aReport({ state: 'shutoff', reason: 'destroyed' }), 'stopped', /outside/],
     [placed('running'), aReport({ state: 'shutoff', reason: 'failed' }), 'stopped', /error/],
     [placed('running'), aReport({ state: 'crashed' }), 'stopped', /crashed/],
-    [placed('running'), aReport({ state: 'paused', reason: 'ioerror' }), 'paused', /ioerror/],
+    [placed('running'), aReport({ state: 'paused', reason: 'ioerror' }), 'paused', /disk could not be written/],
     [placed('stopped'), aReport({}), 'running', /outside of Ostler/],
     [placed('created'), aReport({ state: 'shutoff' }), undefined, undefined],
     [placed('paused'), aReport({}), 'running', /resumed/],

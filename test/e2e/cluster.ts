@@ -56,6 +56,8 @@ export interface ClusterOptions {
   readonly controllerEnv?: Readonly<Record<string, string>>;
   /** Keys of controller.yaml beside those that the lab needs. */
   readonly controllerConfig?: Readonly<Record<string, unknown>>;
+  /** How long deleted VMs are kept. */
+  readonly retentionSeconds?: number;
 }
 
 /** A controller in the lab's fabric and an agent on each host: real libvirt, real QEMU, one directory. */
@@ -79,6 +81,7 @@ async function assemble(lab: Lab, options: ClusterOptions): Promise<Cluster> {
     stringify({
       dataDir,
       publicName: lab.address('fabric'),
+      ...(options.retentionSeconds === undefined ? {} : { vmRetentionSeconds: options.retentionSeconds }),
       api: { listen: '0.0.0.0:7443' },
       link: { listen: '0.0.0.0:7444' },
       http: { listen: '127.0.0.1:7480', tls: false },

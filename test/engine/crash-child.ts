@@ -51,6 +51,7 @@ function parentsAgents(): Agents {
     listSnapshots: unused,
     listRecords: unused,
     openTunnel: unused,
+    screenshot: unused,
     disconnect: unused,
   };
 }

@@ -362,13 +362,13 @@ void t.test('what happens on the host without us is found', async (t) => {
     cluster.agents.observe(id('h', 1), uuid(1), change);
     await cluster.engine.pass();
   };
-  await observe({ state: 'shutoff', reason: 'shutdown' });
+  await observe({ state: 'shutoff', reason: 'shutdown', exitCause: 'guest-shutdown' });
   t.same(cluster.engine.operations.vmState(vmOf(cluster)), { state: 'STOPPED', reason: 'the guest shut itself down' });
   await observe({ state: 'running', reason: 'booted' });
   t.equal(stateOf(cluster), 'RUNNING');
   await observe({ state: 'paused', reason: 'ioerror' });
   t.equal(stateOf(cluster), 'PAUSED');
-  await observe({ state: 'shutoff', reason: 'crashed' });
+  await observe({ state: 'shutoff', reason: 'crashed', exitCause: 'guest-crash' });
   t.match(vmOf(cluster).value.stateReason, /crashed/);
   cluster.agents.host(id('h', 1)).domains.delete(uuid(1));
   await cluster.engine.pass({ tick: true });

@@ -54,6 +54,7 @@ export interface FakeAgents extends Agents {
 const SNAPSHOT_KINDS = ['createSnapshot', 'revertSnapshot', 'deleteSnapshot', 'updateSnapshot', 'flatten'] as const;
 const KINDS = [
   ...(['provision', 'start', 'shutdown', 'reboot', 'expunge', 'setRecord', 'forgetImage', 'apply'] as const),
+  ...(['pause', 'resume', 'suspend', 'sendNmi', 'rebuildRoot'] as const),
   ...SNAPSHOT_KINDS,
 ] as const;
 
@@ -197,6 +198,7 @@ export function createFakeAgents(deps: { readonly clock: Clock }): FakeAgents {
     listSnapshots: () => Promise.reject(new Error('not simulated')),
     listRecords: () => Promise.reject(new Error('not simulated')),
     openTunnel: () => Promise.reject(new Error('not simulated')),
+    screenshot: () => Promise.reject(new Error('not simulated')),
     disconnect: (id) => {
       hosts.delete(id);
       changed(id);
@@ -245,10 +247,18 @@ function execute(host: FakeHost, command: Command): CommandOutcome {
       return set('running', 'booted');
     case 'shutdown':
       return set('shutoff', 'shutdown');
+    case 'pause':
+      return set('paused', 'user');
+    case 'resume':
+      return set('running', 'unpaused');
+    case 'suspend':
+      return set('shutoff', 'saved');
     case 'expunge':
       host.domains.delete(uuid);
       return { ok: true, domain: undefined, facts: {} };
     case 'reboot':
+    case 'sendNmi':
+    case 'rebuildRoot':
     case 'setRecord':
     case 'forgetImage':
     case 'apply':

@@ -17,6 +17,8 @@ function makeCase(name: string, record: VmRecord, more: Partial<BuildOptions> = 
 }
 
 const plain = sampleRecord();
+/** What the defaults give to a system that may have no virtio drivers. */
+const slowDevices = { disks: [disk('root', { bus: 'sata' })], nics: [nic('net0', { model: 'e1000e' })] };
 const cpu = (model: string) => ({ vcpus: 1, maxVcpus: 1, sockets: 1, cores: 1, threads: 1, model });
 
 export const CASES: readonly Case[] = [
@@ -51,6 +53,14 @@ export const CASES: readonly Case[] = [
       nvramPath: '/var/lib/ostler/nvram/i-0123456789.fd',
       vncSocketPath: '/run/ostler/vnc/i-0123456789',
     },
+    false,
+  ),
+  makeCase('windows-bios', sampleRecord({ spec: { osType: 'windows', ...slowDevices } })),
+  makeCase('other-bios', sampleRecord({ spec: { osType: 'other', ...slowDevices } })),
+  makeCase(
+    'windows-uefi-tpm',
+    sampleRecord({ spec: { osType: 'windows', firmware: 'uefi', tpm: true, ...slowDevices } }),
+    {},
     false,
   ),
   makeCase('linux-uefi', sampleRecord({ spec: { firmware: 'uefi' } }), {}, false),

@@ -46,6 +46,10 @@ export interface VmFlags {
   readonly shutdownTimeout?: string;
   readonly forceAfter?: boolean;
   readonly bootOrder?: string;
+  readonly autostart?: boolean;
+  readonly deleteProtection?: boolean;
+  readonly tpm?: boolean;
+  readonly resetRoot?: boolean;
 }
 
 export const OS_TYPES = { linux: v1.OsType.LINUX, windows: v1.OsType.WINDOWS, other: v1.OsType.OTHER } as const;
@@ -111,6 +115,10 @@ function specFromFlags(flags: VmFlags): Spec {
     shutdownTimeoutSeconds: optional(flags.shutdownTimeout, (text) => parseSeconds(text, '--shutdown-timeout')),
     onShutdownTimeout: flags.forceAfter === true ? v1.TimeoutAction.FORCE_OFF : undefined,
     placement: flags.host === undefined && flags.tag === undefined ? undefined : placementOf(flags),
+    autostart: flags.autostart,
+    deleteProtection: flags.deleteProtection,
+    tpm: flags.tpm,
+    resetRootAtReboot: flags.resetRoot,
   });
 }
 

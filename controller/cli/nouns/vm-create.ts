@@ -60,7 +60,9 @@ function addBootOptions(command: Command): Command {
     .option('--max-memory <size>', 'ceiling of hotplug')
     .option('--os <type>', 'linux, windows or other')
     .option('--firmware <type>', 'bios or uefi')
-    .option('--boot-order <names>', 'disks and NICs by name, with commas');
+    .option('--boot-order <names>', 'disks and NICs by name, with commas')
+    .option('--tpm', 'a TPM 2.0 with state of its own')
+    .option('--reset-root', 'begin every start and reboot with a fresh root disk');
 }
 
 function addDeviceOptions(command: Command): Command {
@@ -93,6 +95,8 @@ function addPlacementOptions(command: Command): Command {
     .option('--host <host>', 'this host or none')
     .option('--tag <tag>', 'only hosts with this tag (repeatable)', gather)
     .option('--no-start', 'create it stopped')
+    .option('--autostart', 'start it when its host starts')
+    .option('--delete-protection', 'refuse to delete it until that is taken away')
     .option('--shutdown-timeout <time>', 'how long the guest may take to shut down (default: 90s)')
     .option('--force-after', 'pull the plug when that time is over');
 }

@@ -3,7 +3,7 @@ import { ostler } from '../../../proto/gen/ostler.js';
 import type { Context } from '../context.js';
 import { usageError } from '../errors.js';
 import { parseSeconds } from '../input/duration.js';
-import { gather, parseCount, parseLabel } from '../input/key-values.js';
+import { gather, parseChoice, parseCount, parseLabel } from '../input/key-values.js';
 import { parseSize } from '../input/size.js';
 import { optional, said } from '../input/vm-flags.js';
 import { mutate } from '../mutate.js';
@@ -30,6 +30,8 @@ interface SetFlags {
   readonly shutdownTimeout?: string;
   readonly forceAfter?: boolean;
   readonly keepRunning?: boolean;
+  readonly autostart?: string;
+  readonly deleteProtection?: string;
   readonly etag?: string;
 }
 
@@ -37,7 +39,7 @@ export function addVmSet(parent: Command, shell: Shell): void {
   parent
     .command('set')
     .description(
-      'change a VM: names and labels, vCPUs and memory (at once while it runs), or what is for its next start',
+      'change a VM: names, labels and switches, vCPUs and memory (at once while it runs), or what is for its next start',
     )
     .argument('<name>', 'name, id or UUID')
     .option('--name <name>', "the guest's host name")
@@ -57,6 +59,8 @@ export function addVmSet(parent: Command, shell: Shell): void {
     .option('--shutdown-timeout <time>', 'how long the guest may take to shut down')
     .option('--force-after', 'pull the plug when that time is over')
     .option('--keep-running', 'let it run on when that time is over')
+    .option('--autostart <on|off>', 'start with its host')
+    .option('--delete-protection <on|off>', 'refuse to delete it')
     .option('--etag <etag>', 'only if nobody changed the VM since this etag was read')
     .addHelpText(
       'after',
@@ -110,7 +114,11 @@ function specOf(flags: SetFlags): { readonly values: ostler.v1.VmSpec.$Propertie
     sizeBytes: optional(flags.memory, (text) => parseSize(text, '--memory')),
     maxSizeBytes: optional(flags.maxMemory, (text) => parseSize(text, '--max-memory')),
   });
+  const isOn = (text: string | undefined, flag: string): boolean | undefined =>
+    text === undefined ? undefined : parseChoice(text, flag, ['on', 'off']) === 'on';
   const rest = said({
+    autostart: isOn(flags.autostart, '--autostart'),
+    deleteProtection: isOn(flags.deleteProtection, '--delete-protection'),
     bootOrder: flags.bootOrder?.split(','),
     shutdownTimeoutSeconds: optional(flags.shutdownTimeout, (text) => parseSeconds(text, '--shutdown-timeout')),
     onShutdownTimeout:

@@ -105,6 +105,19 @@ function shutdownLine(vm: Vm): string {
   return vm.spec?.shutdownTimeoutSeconds ? `${vm.spec.shutdownTimeoutSeconds}s, ${action}` : '';
 }
 
+function switchesLine(vm: Vm): string {
+  const words: readonly (readonly [string, boolean | null | undefined])[] = [
+    ['autostart', vm.spec?.autostart],
+    ['delete protection', vm.spec?.deleteProtection],
+    ['TPM', vm.spec?.tpm],
+    ['root disk reset at reboot', vm.spec?.resetRootAtReboot],
+  ];
+  return words
+    .filter(([, on]) => on === true)
+    .map(([word]) => word)
+    .join(', ');
+}
+
 function accountOf(vm: Vm): string {
   const cloud = vm.spec?.cloudInit;
   if (!cloud?.enabled) return 'none';
@@ -173,6 +186,7 @@ export const vmView: View<Vm> = {
     ],
     ['Account', accountOf(vm)],
     ['Shutdown', shutdownLine(vm)],
+    ...only('Switches', switchesLine(vm)),
     ['Guest agent', vm.guestAgentConnected ? 'connected' : 'not connected'],
     ['Console', vm.consoleAvailable ? 'available' : 'not available'],
     ...only('Usage', usageLine(vm, now)),

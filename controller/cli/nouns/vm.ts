@@ -3,6 +3,7 @@ import type { Shell } from '../shell.js';
 import { addConsole, addVnc } from './vm-console.js';
 import { addVmCreate } from './vm-create.js';
 import { addVmDelete, addVmReboot, addVmStart, addVmStop, addVmUndelete } from './vm-lifecycle.js';
+import { addVmPower } from './vm-power.js';
 import { addVmList, addVmShow, addVmStatus } from './vm-list.js';
 import { addVmSet, addVmUserData } from './vm-set.js';
 import { addVmCdrom, addVmDisk, addVmNic, addVmPending } from './vm-device.js';
@@ -21,6 +22,7 @@ export function addVm(program: Command, shell: Shell): void {
   addBareVmVerbs(vm, shell);
   addVmStatus(vm, shell);
   addVmUndelete(vm, shell);
+  addVmPower(vm, shell);
   addVmSet(vm, shell);
   addVmDisk(vm, shell);
   addVmNic(vm, shell);

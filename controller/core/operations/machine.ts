@@ -54,7 +54,9 @@ export type CommandBody =
       readonly snapshot: string;
       readonly changes: SnapshotChanges;
     }
-  | { readonly kind: 'snapshot-flatten'; readonly record: VmRecord; readonly disks: readonly string[] };
+  | { readonly kind: 'snapshot-flatten'; readonly record: VmRecord; readonly disks: readonly string[] }
+  | { readonly kind: 'pause' | 'resume' | 'suspend' | 'send-nmi' }
+  | { readonly kind: 'rebuild-root'; readonly record: VmRecord; readonly images: readonly ImageRef[] };
 
 export interface StepRule {
   /** One sentence: what the step does. */

@@ -6,9 +6,14 @@ import { snapshotCreate, snapshotDelete, snapshotFlatten, snapshotRevert, snapsh
 import { vmCreate } from './vm-create.js';
 import { vmDelete } from './vm-delete.js';
 import { vmExpunge } from './vm-expunge.js';
+import { vmNmi } from './vm-nmi.js';
+import { vmPause } from './vm-pause.js';
 import { vmReboot } from './vm-reboot.js';
+import { vmRebuild } from './vm-rebuild.js';
+import { vmResume } from './vm-resume.js';
 import { vmStart } from './vm-start.js';
 import { vmStop } from './vm-stop.js';
+import { vmSuspend } from './vm-suspend.js';
 import { vmUndelete } from './vm-undelete.js';
 import { vmUpdate } from './vm-update.js';
 
@@ -29,6 +34,11 @@ const MACHINES: Readonly<Record<OperationKind, AnyMachine>> = {
   'snapshot.delete': snapshotDelete,
   'snapshot.update': snapshotUpdate,
   'snapshot.flatten': snapshotFlatten,
+  'vm.pause': vmPause,
+  'vm.resume': vmResume,
+  'vm.suspend': vmSuspend,
+  'vm.nmi': vmNmi,
+  'vm.rebuild': vmRebuild,
   'image.delete': imageDelete,
 };
 

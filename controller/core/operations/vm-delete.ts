@@ -25,11 +25,11 @@ export const vmDelete: VmMachine<'vm.delete', Step> = {
     };
   },
 
-  answered: (step, outcome, { vm, op, view, now }) => {
+  answered: (step, outcome, { args, vm, op, view, now }) => {
     if (!outcome.ok) return failure(outcome.error, vm);
     switch (step) {
       case 'shutdown':
-        return mark(stopped(vm, outcome, now));
+        return mark(stopped(vm, outcome, now, args.force));
       case 'mark': {
         const record = { ...vm.record, deleteTime: op.createTime };
         const purgeTime = now + view.policy.purgeDelayMs;

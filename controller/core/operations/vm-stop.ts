@@ -13,9 +13,15 @@ export const vmStop: VmMachine<'vm.stop', Step> = {
     return { next: 'command', step: 'shutdown', hostId: vm.hostId, vm, detail };
   },
 
-  answered: (_step, outcome, { vm, now }) => {
+  answered: (_step, outcome, { args, vm, now }) => {
     if (!outcome.ok) return failure(outcome.error, vm);
-    return { next: 'done', state: 'succeeded', vm: stopped(vm, outcome, now), detail: '', event: 'vm.stopped' };
+    return {
+      next: 'done',
+      state: 'succeeded',
+      vm: stopped(vm, outcome, now, args.force),
+      detail: '',
+      event: 'vm.stopped',
+    };
   },
 
   command: (_step, { args }) => {
@@ -24,8 +30,15 @@ export const vmStop: VmMachine<'vm.stop', Step> = {
   },
 };
 
-/** The VM after a shutdown that succeeded; says so when the plug was pulled. */
-export function stopped(vm: VmDoc, outcome: Extract<CommandOutcome, { ok: true }>, now: number): VmDoc {
-  const reason = outcome.facts['forced'] === 'true' ? 'powered off by force: the guest did not shut down' : '';
-  return { ...vm, settled: 'stopped', stateReason: reason, updateTime: now };
+/** The VM after a shutdown that succeeded, and how it came about. `force`: it was asked for the plug to be pulled. */
+export function stopped(vm: VmDoc, outcome: Extract<CommandOutcome, { ok: true }>, now: number, force = false): VmDoc {
+  return { ...vm, settled: 'stopped', stateReason: stopReason(outcome.facts, force), updateTime: now };
+}
+
+function stopReason(facts: Readonly<Record<string, string>>, force: boolean): string {
+  if (facts['dropped'] === 'true') return 'its saved memory was dropped as asked';
+  // It was off when it was asked: somebody or something else had stopped it.
+  if (facts['already'] === 'true') return '';
+  if (facts['forced'] !== 'true') return 'it shut down as asked';
+  return force ? 'it was powered off as asked' : 'powered off by force: the guest did not shut down';
 }

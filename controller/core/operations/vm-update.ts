@@ -53,13 +53,26 @@ function remarks(facts: Readonly<Record<string, string>>): string {
 }
 
 export function withChanges(record: VmRecord, changes: VmChanges): VmRecord {
-  const { name, displayName, description, labels, spec } = changes;
+  const { name, displayName, description, labels } = changes;
+  const spec = withSwitches(changes.spec ?? record.spec, changes);
   return {
     ...record,
     ...(name === undefined ? {} : { name }),
     ...(displayName === undefined ? {} : { displayName }),
     ...(description === undefined ? {} : { description }),
     ...(labels === undefined ? {} : { labels: { ...labels } }),
-    ...(spec === undefined ? {} : { spec }),
+    spec,
+  };
+}
+
+/** A switch that is off is not written at all. */
+function withSwitches(spec: VmRecord['spec'], changes: VmChanges): VmRecord['spec'] {
+  const { autostart: _autostart, deleteProtection: _protection, ...rest } = spec;
+  const autostart = changes.autostart ?? spec.autostart;
+  const deleteProtection = changes.deleteProtection ?? spec.deleteProtection;
+  return {
+    ...rest,
+    ...(autostart === true ? { autostart } : {}),
+    ...(deleteProtection === true ? { deleteProtection } : {}),
   };
 }

@@ -1,0 +1,88 @@
+import t from 'tap';
+import { admit } from '../../controller/core/admit.js';
+import type { OperationArgs, SettledState, VmDoc } from '../../controller/core/model.js';
+import { aRecord, aVm, id } from '../store/documents.js';
+import { anEntry, aView } from './views.js';
+
+const STATES: readonly SettledState[] = [
+  ...(['created', 'running', 'stopped', 'paused', 'suspended', 'destroyed', 'expunged', 'error'] as const),
+];
+const stop = (force: boolean): OperationArgs => ({
+  kind: 'vm.stop',
+  force,
+  timeoutSeconds: 90,
+  onTimeout: 'force-off',
+});
+const rebuild: OperationArgs = { kind: 'vm.rebuild', spec: aRecord(1).spec };
+
+function ask(args: OperationArgs, vm: VmDoc, actor = 'ann') {
+  const view = aView([anEntry(1)]);
+  return admit({ target: vm.record.id, args, actor, vm, image: undefined, holder: undefined, view });
+}
+const on = (settled: SettledState, change: Partial<VmDoc> = {}): VmDoc =>
+  aVm(1, { settled, hostId: id('h', 1), ...change });
+
+void t.test('who may do what from which state; every refusal says what to do', (t) => {
+  const rows: readonly (readonly [string, OperationArgs, string])[] = [
+    ['C-016 start', { kind: 'vm.start' }, 'created stopped'],
+    ['C-017 stop', stop(false), 'running'],
+    ['stop --force', stop(true), 'running paused suspended'],
+    ['C-018 reboot', { kind: 'vm.reboot', force: false }, 'running'],
+    ['M-019 delete', { kind: 'vm.delete', force: false }, 'created running stopped suspended'],
+    ['delete --force', { kind: 'vm.delete', force: true }, 'created running stopped paused suspended'],
+    [
+      'expunge --force',
+      { kind: 'vm.expunge', force: true },
+      'created running stopped paused suspended destroyed error',
+    ],
+    ['C-013 edit', { kind: 'vm.update', changes: {} }, 'created running stopped paused suspended'],
+    ['M-021 undelete', { kind: 'vm.undelete' }, 'destroyed'],
+    ['pause', { kind: 'vm.pause' }, 'running'],
+    ['resume', { kind: 'vm.resume' }, 'paused suspended'],
+    ['suspend', { kind: 'vm.suspend' }, 'running paused'],
+    ['nmi', { kind: 'vm.nmi' }, 'running'],
+    ['M-036 rebuild', rebuild, 'created stopped'],
+  ];
+  for (const [what, args, allowed] of rows) {
+    const refusals = STATES.map((state) => ({ state, error: ask(args, on(state)) }));
+    t.equal(
+      refusals
+        .filter(({ error }) => error === undefined)
+        .map(({ state }) => state)
+        .join(' '),
+      allowed,
+      what,
+    );
+    for (const { state, error } of refusals)
+      if (error !== undefined) t.equal(error.code, 'WRONG_STATE', `${what} ${state}`);
+  }
+  t.match(ask({ kind: 'vm.start' }, on('suspended'))?.remedy, /ostler vm resume/);
+  t.match(ask(stop(false), on('paused'))?.remedy, /resume.*--force/);
+  t.match(ask(stop(false), on('suspended'))?.message, /saved memory would be lost/);
+  t.match(ask(rebuild, on('running'))?.remedy, /Stop it first/);
+  t.end();
+});
+
+void t.test('what another system made is its own; a protected VM stays', (t) => {
+  const theirs = on('running', { record: aRecord(1, { createdBy: 'scaler' }) });
+  const verbs: readonly OperationArgs[] = [
+    ...[{ kind: 'vm.start' }, stop(true), { kind: 'vm.reboot', force: true }, { kind: 'vm.delete', force: true }],
+    ...[{ kind: 'vm.expunge', force: true }, { kind: 'vm.update', changes: {} }, { kind: 'vm.undelete' }],
+    ...[{ kind: 'vm.pause' }, { kind: 'vm.resume' }, { kind: 'vm.suspend' }, { kind: 'vm.nmi' }, rebuild],
+  ] as const;
+  for (const args of verbs) {
+    // C-014, C-015, C-021
+    t.match(ask(args, theirs), {
+      code: 'WRONG_STATE',
+      message: /managed by scaler/,
+      metadata: { created_by: 'scaler' },
+    });
+  }
+  t.equal(ask(stop(true), theirs, 'scaler'), undefined, 'its maker may');
+  const record = aRecord(1);
+  const kept = on('stopped', { record: { ...record, spec: { ...record.spec, deleteProtection: true } } });
+  for (const kind of ['vm.delete', 'vm.expunge'] as const)
+    t.match(ask({ kind, force: true }, kept), { code: 'WRONG_STATE', remedy: /--delete-protection off/ });
+  t.equal(ask({ kind: 'vm.start' }, kept), undefined);
+  t.end();
+});
