@@ -8,6 +8,7 @@ import { readFacts } from '../xml/read-facts.js';
 import { planNewVolumes, planVm, type VmPlan } from './definition.js';
 import type { DriverDeps } from './deps.js';
 import { isActive, stateOf } from './domain-state.js';
+import { refuseDiskInSnapshot } from './snapshots/guard.js';
 import { assertVolumesFree } from './volumes-free.js';
 import { asOstlerError } from './xml-errors.js';
 
@@ -44,6 +45,8 @@ export async function planChange(change: RecordChange, deps: PlanDeps): Promise<
   const { live, paused } = await liveFacts(record.uuid, deps);
   const plan = planDomain({ previous, wanted: record, live, paused, deleteVolumes });
   if (!plan.ok) return { plan, live, vm: undefined, volumes: new Map() };
+  for (const step of plan.steps)
+    if (step.kind === 'volume-release') await refuseDiskInSnapshot(previous, step.disk.name, deps);
   const disks = newDisks(change, plan.steps);
   const volumes = disks.length === 0 ? [] : await planNewVolumes(record, disks, images, deps);
   await assertVolumesFree(record, volumes, deps);

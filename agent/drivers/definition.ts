@@ -70,7 +70,7 @@ async function onPresentFiles(
   volumes: readonly VolumeStep[],
   record: VmRecord,
   pools: readonly Pool[],
-  deps: PlanDeps,
+  deps: Pick<PlanDeps, 'pools' | 'host'>,
 ): Promise<readonly VolumeStep[]> {
   const chain = await readChain(record, pools, deps);
   if (chain === undefined) return volumes;
@@ -99,7 +99,7 @@ export async function planNewVolumes(
     },
   );
   if (!plan.ok) throw refusalError(plan.refusals);
-  return plan.volumes;
+  return onPresentFiles(plan.volumes, record, pools, deps);
 }
 
 /** The seed's bytes: the same record always gives the same. */

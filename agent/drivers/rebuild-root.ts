@@ -8,6 +8,8 @@ import { planVm, type VmPlan } from './definition.js';
 import type { DriverDeps } from './deps.js';
 import { isActive, stateOf } from './domain-state.js';
 import { fetchImages, refreshLater } from './provision.js';
+import { noteRenewedDisk, refuseDiskInSnapshot } from './snapshots/guard.js';
+import { settleForStart } from './snapshots/start.js';
 
 /**
  * M-036, M-037: the root disk of a VM that is off is made anew from the record's image, then the domain from the record.
@@ -21,14 +23,17 @@ export async function rebuildRoot(
   const { record, images } = command.body;
   const { hypervisor, fault } = deps;
   await requireOff(record, deps);
+  await settleForStart(record, (await stateOf(hypervisor, record.uuid)).state !== 'gone', context, deps);
   const plan = await planVm(record, images, { room: true }, deps);
   const root = rootVolume(record, plan);
+  await refuseDiskInSnapshot(record, root.diskName, deps);
   await refuseChain(record, root, deps);
   await fetchImages(plan, images, context, deps);
   fault('rebuild-root.images-there');
   context.signal.throwIfAborted();
   await replaceDisk(root, context, deps);
   fault('rebuild-root.replaced');
+  await noteRenewedDisk(record, root.diskName, context, deps);
   await hypervisor.defineDomain(plan.xml);
   fault('rebuild-root.defined');
   refreshLater(plan.pools, deps);

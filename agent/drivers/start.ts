@@ -5,6 +5,7 @@ import type { Command, CommandContext, Facts } from '../command.js';
 import { planVm, seedOf, type VmPlan } from './definition.js';
 import type { DriverDeps } from './deps.js';
 import { stateOf, unless } from './domain-state.js';
+import { noteRenewedDisk, refuseDiskInSnapshot } from './snapshots/guard.js';
 import { settleForStart } from './snapshots/start.js';
 import { watchDomain } from './domain-watch.js';
 import { refuseChain, replaceDisk, rootVolume } from './rebuild-root.js';
@@ -50,8 +51,10 @@ export async function start(command: Command<'start'>, context: CommandContext, 
 /** M-034: what the guest wrote to its root disk does not outlive its life. */
 async function resetRoot(plan: VmPlan, record: VmRecord, context: CommandContext, deps: DriverDeps): Promise<void> {
   const root = rootVolume(record, plan);
+  await refuseDiskInSnapshot(record, root.diskName, deps);
   await refuseChain(record, root, deps);
   await replaceDisk(root, context, deps);
+  await noteRenewedDisk(record, root.diskName, context, deps);
   deps.fault('start.root-reset');
 }
 

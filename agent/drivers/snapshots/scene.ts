@@ -73,7 +73,9 @@ export async function openScene(record: VmRecord, context: Scene['context'], dep
   const document = await readChain(record, pools, deps);
   const directoryOf = (file: string): string => {
     const parsed = parseFileName(file);
-    const disk = parsed !== undefined && 'diskName' in parsed ? parsed.diskName : disks[0];
+    const owner = record.spec.disks.find((one) => one.volume === file)?.name;
+    const disk =
+      owner !== undefined ? owner : parsed !== undefined && 'diskName' in parsed ? parsed.diskName : disks[0];
     const directory = directories.get(disk ?? '') ?? directories.get(disks[0] ?? '');
     if (directory !== undefined) return directory;
     throw new OstlerError('NOT_FOUND', `The pool of disk ${disk ?? ''} is not on this host.`, {
@@ -100,7 +102,8 @@ async function withPresentDisks(scene: Scene): Promise<ChainState> {
   const current: Record<string, string> = {};
   for (const disk of scene.disks) {
     const known = state.current[disk];
-    const name = known ?? diskFileName(scene.record.id, disk);
+    const { volume } = scene.record.spec.disks.find((one) => one.name === disk) ?? {};
+    const name = known ?? volume ?? diskFileName(scene.record.id, disk);
     current[disk] = name;
     if (known !== undefined) continue;
     const { backingFile } = await scene.deps.host.qemuImg.info(scene.path(name));

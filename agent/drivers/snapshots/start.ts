@@ -47,7 +47,7 @@ async function disksAreThere(record: VmRecord, deps: ChainDeps): Promise<boolean
     const pool = pools.find((one) => one.name === name);
     if (pool?.active !== true) return false;
     if (disk.device === 'cdrom') continue;
-    const file = chain?.state.current[disk.name] ?? diskFileName(record.id, disk.name);
+    const file = chain?.state.current[disk.name] ?? disk.volume ?? diskFileName(record.id, disk.name);
     if (!(await deps.host.files.exists(`${pool.path.replace(/\/$/, '')}/${file}`))) return false;
   }
   return true;
