@@ -76,11 +76,11 @@ const NEVER = new AbortController().signal;
 
 async function switchLive(scene: Scene, next: ChainState, wish: SnapshotWish): Promise<void> {
   const node = snapshotOf(next, wish.id);
-  const devOf = (disk: string): string => scene.targets.get(disk)?.dev ?? '';
+  const { drives, devs } = await look(scene);
+  const devOf = (disk: string): string => devs[disk] ?? '';
   const overlays = new Map(
     Object.keys(node?.disks ?? {}).map((disk) => [devOf(disk), scene.path(next.current[disk] ?? '')]),
   );
-  const { drives } = await look(scene);
   const memoryFile = node === undefined || node.memoryFile === '' ? '' : scene.path(node.memoryFile);
   const switches: DiskSwitches = {
     overlays,

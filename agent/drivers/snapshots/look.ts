@@ -1,5 +1,6 @@
 import { basename, dirname } from 'node:path';
 import { OstlerError } from '../../../proto/kit/errors.js';
+import { diskSerial } from '../../core/disk-target.js';
 import { differences } from '../../core/snapshot-chain/reality.js';
 import { readDomain, type DomainDisk } from '../../xml/read-domain.js';
 import { isActive, stateOf } from '../domain-state.js';
@@ -14,6 +15,8 @@ export interface Look {
   readonly agentConnected: boolean;
   /** By disk: the file that it stands on, as in Reality; undefined: not told. */
   readonly tops: Readonly<Record<string, string | undefined>>;
+  /** By disk: its target. A disk that was plugged in may have another one until the next start. */
+  readonly devs: Readonly<Record<string, string | undefined>>;
   /** All drives of the domain. */
   readonly drives: readonly DomainDisk[];
 }
@@ -23,20 +26,31 @@ export async function look(scene: Scene): Promise<Look> {
   const { uuid } = scene.record;
   const { state } = await stateOf(hypervisor, uuid);
   if (state === 'gone')
-    return { active: false, running: false, defined: false, agentConnected: false, tops: {}, drives: [] };
+    return { active: false, running: false, defined: false, agentConnected: false, tops: {}, devs: {}, drives: [] };
   const active = isActive(state);
   const { disks, guestAgent } = readDomain(await hypervisor.domainXml(uuid, { inactive: !active }));
   const tops: Record<string, string | undefined> = {};
+  const devs: Record<string, string | undefined> = {};
   for (const disk of scene.disks) {
-    const dev = scene.targets.get(disk)?.dev;
-    const source = disks.find((one) => one.dev === dev)?.source;
+    const drive = driveOf(scene, disk, disks);
+    devs[disk] = drive?.dev;
+    const source = drive?.source;
     // A disk that the definition does not have yet is told by nobody.
     tops[disk] = source === undefined ? undefined : shortName(scene, disk, source);
   }
   return {
-    ...{ active, running: state === 'running', defined: true, tops, drives: disks },
+    ...{ active, running: state === 'running', defined: true, tops, devs, drives: disks },
     agentConnected: guestAgent === 'connected',
   };
+}
+
+/** By its serial, which stays wherever it is plugged in; a definition that says none goes by the order of the disks. */
+export function driveOf(scene: Scene, disk: string, drives: readonly DomainDisk[]): DomainDisk | undefined {
+  const dev = scene.targets.get(disk)?.dev;
+  return (
+    drives.find((one) => one.serial === diskSerial(disk)) ??
+    drives.find((one) => one.dev === dev && one.serial === undefined)
+  );
 }
 
 /** The file's name when it lies where the disk's files lie; else the whole path. */

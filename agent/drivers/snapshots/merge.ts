@@ -115,11 +115,11 @@ async function standsOn(scene: Scene, name: string, base: string): Promise<boole
 
 async function hasJob(scene: Scene, { disk }: Merge, seen: Look): Promise<boolean> {
   if (!seen.active) return false;
-  return (await scene.deps.hypervisor.blockJob(scene.record.uuid, devOf(scene, disk))) !== undefined;
+  return (await scene.deps.hypervisor.blockJob(scene.record.uuid, seen.devs[disk] ?? '')) !== undefined;
 }
 
-function devOf(scene: Scene, disk: string): string {
-  return scene.targets.get(disk)?.dev ?? '';
+async function devOf(scene: Scene, disk: string): Promise<string> {
+  return (await look(scene)).devs[disk] ?? '';
 }
 
 async function commitLive(
@@ -129,7 +129,7 @@ async function commitLive(
 ): Promise<'done' | 'off'> {
   const { hypervisor, fault } = scene.deps;
   const { uuid } = scene.record;
-  const dev = devOf(scene, merge.disk);
+  const dev = await devOf(scene, merge.disk);
   // A job that a process before began is joined, not begun twice.
   if ((await hypervisor.blockJob(uuid, dev)) === undefined) {
     const files = { base: scene.path(merge.base), top: scene.path(merge.top), active };
@@ -169,7 +169,7 @@ async function pullRound(scene: Scene, merge: Extract<Merge, { kind: 'pull' }>, 
     fault('snapshot.pulled');
     return true;
   }
-  const dev = devOf(scene, disk);
+  const dev = seen.devs[disk] ?? '';
   if ((await hypervisor.blockJob(uuid, dev)) === undefined) await hypervisor.pullBlock(uuid, dev, onto?.path);
   fault('snapshot.merge-running');
   const end = await followJob(scene, dev, { progress: progressOf(scene, merge), ready: undefined });

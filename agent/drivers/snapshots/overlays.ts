@@ -1,7 +1,9 @@
 import { newFiles, type ChainState } from '../../core/snapshot-chain/model.js';
 import { editDomain } from '../../xml/edit.js';
+import { readDomain } from '../../xml/read-domain.js';
 import { setDiskFile } from '../../xml/snapshot.js';
 import { asOstlerError } from '../xml-errors.js';
+import { driveOf } from './look.js';
 import { save, type Scene } from './scene.js';
 
 /** Makes the overlays that `next` has more than the present; empty, each on the file it stands on. Durable when it returns. */
@@ -39,8 +41,9 @@ export async function redefine(scene: Scene, next: ChainState): Promise<void> {
 
 /** A definition with its disks on the files of a state. */
 export function withFiles(scene: Scene, xml: string, next: ChainState): string {
+  const { disks } = asOstlerError(() => readDomain(xml));
   const edits = Object.entries(next.current).flatMap(([disk, file]) => {
-    const dev = scene.targets.get(disk)?.dev;
+    const dev = driveOf(scene, disk, disks)?.dev;
     return dev === undefined ? [] : [setDiskFile(dev, scene.path(file))];
   });
   return asOstlerError(() => editDomain(xml, edits));
