@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { ChainDocument } from './model.js';
 
-const fileName = z.string().regex(/^ostler-[A-Za-z0-9.-]+$/);
+const fileName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/);
 const stateSchema = z.strictObject({
   files: z.record(fileName, z.strictObject({ disk: z.string(), backing: z.string() })),
   current: z.record(z.string(), fileName),

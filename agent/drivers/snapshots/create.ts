@@ -1,4 +1,5 @@
 import { OstlerError } from '../../../proto/kit/errors.js';
+import type { VmRecord } from '../../../proto/model/vm.js';
 import type { Command, CommandContext, Facts } from '../../command.js';
 import { snapshotOf, type ChainState } from '../../core/snapshot-chain/model.js';
 import { disksOf, planCreate, type CreateFacts, type SnapshotWish } from '../../core/snapshot-chain/plan.js';
@@ -29,11 +30,28 @@ export async function createSnapshot(
     ...{ vmId: record.id, disks: scene.disks, running: seen.running, time: deps.clock.now(), limit },
     sizes: await sizesOf(scene, disksOf(wish, scene)),
   };
+  refuseRaw(record, disksOf(wish, scene));
   const plan = planCreate(scene.doc.state, wish, facts);
   if (!plan.ok) throw refusalError(plan.refusal);
   if (wish.quiesce && !seen.agentConnected) throw noAgent(scene);
   await carryOut(scene, plan.next, wish, seen);
   return factsOf(scene, wish.id);
+}
+
+/** Its overlay would be told that it stands on qcow2; a raw file that a guest writes to must not be guessed at either. */
+function refuseRaw({ spec }: VmRecord, disks: readonly string[]): void {
+  const raw = spec.disks.find(
+    ({ name, volume }) => disks.includes(name) && volume !== undefined && !volume.endsWith('.qcow2'),
+  );
+  if (raw === undefined) return;
+  throw new OstlerError(
+    'UNSUPPORTED',
+    `The disk ${raw.name} is the raw volume ${raw.volume ?? ''}: it has no snapshots.`,
+    {
+      field: 'spec.disks',
+      remedy: 'Name only disks whose volumes are qcow2, or convert this one.',
+    },
+  );
 }
 
 function factsOf(scene: Scene, id: string): Facts {
