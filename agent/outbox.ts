@@ -33,7 +33,7 @@ export interface Outbox {
   pending(): readonly SequencedEvent[];
   /** Everything up to this number has arrived. */
   acknowledge(sequence: number): void;
-  /** Resolves when all that was added is durable. */
+  /** Tries to make durable what is not yet, also what could not be written before; resolves when that try is over. */
   flush(): Promise<void>;
   onDurable: (event: SequencedEvent) => void;
 }
@@ -129,6 +129,7 @@ export async function openOutbox(path: string, deps: { log: Log; fault: FaultPoi
       write();
     },
     async flush() {
+      if (unwritten.length > 0) write();
       while (writing !== undefined) await writing;
     },
   };

@@ -177,6 +177,8 @@ function addViewer(owner: Owner): Duplex {
     },
   });
   owner.viewers.add(viewer);
+  // A console that ended before anybody could look has nobody left to say so.
+  if (owner.source.destroyed) viewer.push(null);
   viewer.on('error', () => undefined);
   viewer.once('close', () => {
     owner.viewers.delete(viewer);

@@ -72,6 +72,8 @@ export function startSession(call: LinkCall, hello: HelloData, deps: SessionDeps
   const sayAgain = (): void => {
     for (const { result } of journal.unacked())
       if (result !== undefined) outgoing.send({ commandResult: ostler.v1.CommandResult.decode(result) });
+    // What a full disk held back has had time to fit; it goes out when it is durable.
+    void outbox.flush();
     for (const event of outbox.pending()) outgoing.send({ event: eventToWire(event) });
     repeated = clock.monotonic();
   };

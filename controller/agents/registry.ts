@@ -176,10 +176,8 @@ export function createRegistry(options: RegistryOptions, deps: RegistryDeps): Re
       }
       case 'domainReport':
         applyReport(host, message.domainReport);
-        {
-          changed(host.hostId);
-          return;
-        }
+        changed(host.hostId);
+        return;
       case 'event': {
         eventsIn.take(host.hostId, message.event, (sequence) => port.write({ eventAck: { sequence } }));
         return;
@@ -191,16 +189,12 @@ export function createRegistry(options: RegistryOptions, deps: RegistryDeps): Re
       case 'facts':
         applyFacts(host, message.facts);
         recorder.record(host.hostId, host.facts);
-        {
-          changed(host.hostId);
-          return;
-        }
+        changed(host.hostId);
+        return;
       case 'inventory':
         applyInventory(host, message.inventory, clock.now());
-        {
-          changed(host.hostId);
-          return;
-        }
+        changed(host.hostId);
+        return;
       case 'hello':
         throw new OstlerError('INVALID_FIELD', 'hello: came twice on one link.', { field: 'hello' });
       case undefined:

@@ -1,6 +1,10 @@
+import { once } from 'node:events';
+import { Duplex } from 'node:stream';
 import t from 'tap';
-import { vmRecordToWire } from '../../proto/convert.js';
+import { createConsoles } from '../../agent/drivers/console.js';
+import { hostFactsFromWire, vmRecordToWire } from '../../proto/convert.js';
 import { OstlerError } from '../../proto/kit/errors.js';
+import { silentLog } from '../../proto/kit/log.js';
 import { ostler } from '../../proto/gen/ostler.js';
 import { sampleRecord } from '../rig/records.js';
 import { commandFor, expungeOf, provisionOf, sampleImage, startOf } from './rig/commands.js';
@@ -208,4 +212,51 @@ void t.test('an error of the host travels whole', async (t) => {
     [],
     'what was made is taken back',
   );
+});
+
+void t.test('the first hello waits for the pools, so that no VM is sent away for want of them', async (t) => {
+  const rig = await createAgentRig();
+  t.teardown(() => rig.stop());
+  rig.world.controls.delay('ensureDirPool', 300);
+  await rig.start();
+  t.match(rig.controller.received[0]?.hello?.facts?.pools, [{ name: 'default', active: true }]);
+});
+
+void t.test('facts told between a hello and its welcome are not lost', async (t) => {
+  const rig = await createAgentRig();
+  t.teardown(() => rig.stop());
+  const { controller } = rig;
+  const { agent } = await rig.start();
+  controller.welcomes = false;
+  controller.dropLink();
+  const hello = await controller.until(
+    'the second hello',
+    (all) => all.filter((one) => one.hello)[1]?.hello ?? undefined,
+  );
+  t.equal(agent.link.up, false);
+  agent.link.facts({ ...hostFactsFromWire(hello.facts ?? {}), kernel: 'newer' });
+  controller.welcome();
+  await controller.until('the newer facts', (all) => all.find((one) => one.facts?.kernel === 'newer'));
+});
+
+void t.test('a console that ended before anybody could look says so instead of hanging', async (t) => {
+  const rig = await createAgentRig();
+  t.teardown(() => rig.stop());
+  const { controller, world } = rig;
+  controller.images.set(image.ref.id, image.content);
+  await rig.start();
+  await controller.command(provisionOf(record, 'c1', [image.ref]));
+  await controller.command(startOf(record, 'c2', [image.ref]));
+  const openConsole = async (): Promise<Duplex> => {
+    const ended = new Duplex({ read: () => undefined }).destroy();
+    await once(ended, 'close');
+    return ended;
+  };
+  const hypervisor = new Proxy(world.hypervisor, {
+    get: (target, key) => (key === 'openConsole' ? openConsole : (Reflect.get(target, key) as unknown)),
+  });
+  const consoles = createConsoles({ hypervisor, host: world.host, log: silentLog });
+  const { stream } = await consoles.openSerial(record.uuid);
+  stream.resume();
+  await once(stream, 'end', { signal: AbortSignal.timeout(5_000) });
 });

@@ -28,6 +28,9 @@ export interface FakeController {
   /** The secret that Join accepts once. */
   secret: string;
   linkAddress: string | undefined;
+  /** While false, a hello is not answered: the link is not up before `welcome`. */
+  welcomes: boolean;
+  welcome(): void;
   send(message: Down): void;
   command(command: ostler.v1.Command.$Properties): Promise<ostler.v1.CommandResult>;
   query(query: ostler.v1.Query.$Properties): Promise<ostler.v1.QueryResult>;
@@ -67,7 +70,7 @@ export async function startFakeController(ca: TestCa, port = 0): Promise<FakeCon
           links++;
           call.on('data', (message: Up) => {
             received.push(message);
-            if (message.hello) call.write({ welcome: { controllerId: 'c1', heartbeatIntervalMs: 100 } });
+            if (message.hello && controller.welcomes) controller.welcome();
             acknowledge(call, message);
           });
           call.on('end', () => resolve());
@@ -139,6 +142,8 @@ export async function startFakeController(ca: TestCa, port = 0): Promise<FakeCon
     patienceMs: 20_000,
     secret: randomBytes(12).toString('hex'),
     linkAddress: undefined,
+    welcomes: true,
+    welcome: () => controller.send({ welcome: { controllerId: 'c1', heartbeatIntervalMs: 100 } }),
     get links() {
       return links;
     },
