@@ -46,6 +46,9 @@ t.teardown(() => client.close());
 const metadata = new Metadata();
 metadata.set('authorization', `Bearer ${rig.tokens.admin}`);
 
+/** What was said of bugs of ours, and what brought it about. */
+const internal: string[] = [];
+
 /** Undefined: answered. Else the reason of the typed error; throws for an error without our detail. */
 function call(path: string, bytes: Buffer): Promise<string | undefined> {
   return new Promise((resolve, reject) => {
@@ -64,6 +67,8 @@ function call(path: string, bytes: Buffer): Promise<string | undefined> {
         }
         const trailer = error.metadata.get(ERROR_TRAILER)[0];
         const reason = Buffer.isBuffer(trailer) ? ostler.v1.ErrorDetail.decode(trailer).reason : '';
+        if (reason === 'INTERNAL')
+          internal.push(`${path}: ${error.details} for ${bytes.toString('base64').slice(0, 400)}`);
         if (isCode(reason)) resolve(reason);
         else reject(new Error(`${path}: untyped ${error.message} for ${bytes.toString('base64').slice(0, 400)}`));
       },
@@ -101,7 +106,7 @@ void t.test(`${MESSAGES} random messages to ${targets.length} methods`, async (t
   );
   t.ok(calls.length >= MESSAGES);
   t.ok((outcomes.get('INVALID_FIELD') ?? 0) > 1000);
-  t.equal(outcomes.get('INTERNAL') ?? 0, 0, 'no bug of ours was hit');
+  t.same(internal, [], 'no bug of ours was hit');
 });
 
 void t.test('bytes that are no message', async (t) => {
@@ -113,7 +118,7 @@ void t.test('bytes that are no message', async (t) => {
     .sample(bytes, { numRuns: 2000, seed: 7 })
     .map((one, index) => () => call(targets[index % targets.length]?.path ?? '', Buffer.from(one)));
   const outcomes = await run('bytes', calls);
-  t.equal(outcomes.get('INTERNAL') ?? 0, 0);
+  t.same(internal, []);
   const nested = Buffer.concat(Array.from({ length: 5000 }, () => Buffer.of(0x0b)));
   t.equal(await call('/ostler.v1.VmService/CreateVm', nested), 'INVALID_FIELD', 'nested groups without end');
 });

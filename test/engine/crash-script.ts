@@ -11,6 +11,9 @@ interface ScriptStep {
 
 const VM = id('i', 1);
 const FAILING = id('i', 2);
+const SNAPSHOT = { snapshot: 'snap-0000000001', name: 'before' };
+const { spec } = aRecord(1);
+const GROWN = { ...spec, cpu: { ...spec.cpu, vcpus: 2, maxVcpus: 2, cores: 2 } };
 
 export const SCRIPT: readonly ScriptStep[] = [
   { target: VM, args: { kind: 'vm.create', record: aRecord(1), start: true }, ends: 'succeeded' },
@@ -28,6 +31,31 @@ export const SCRIPT: readonly ScriptStep[] = [
   { target: VM, args: { kind: 'vm.resume' }, ends: 'succeeded' },
   { target: VM, args: { kind: 'vm.suspend' }, ends: 'succeeded' },
   { target: VM, args: { kind: 'vm.resume' }, ends: 'succeeded' },
+  { target: VM, args: { kind: 'vm.update', changes: { spec: GROWN } }, ends: 'succeeded' },
+  {
+    target: VM,
+    args: {
+      kind: 'snapshot.create',
+      wish: {
+        id: SNAPSHOT.snapshot,
+        name: 'before',
+        description: '',
+        tags: {},
+        disks: [],
+        memory: false,
+        quiesce: false,
+      },
+    },
+    ends: 'succeeded',
+  },
+  {
+    target: VM,
+    args: { kind: 'snapshot.update', ...SNAPSHOT, changes: { description: 'before the upgrade' } },
+    ends: 'succeeded',
+  },
+  { target: VM, args: { kind: 'snapshot.revert', ...SNAPSHOT, memory: true }, ends: 'succeeded' },
+  { target: VM, args: { kind: 'snapshot.delete', ...SNAPSHOT }, ends: 'succeeded' },
+  { target: VM, args: { kind: 'snapshot.flatten', disks: ['root'] }, ends: 'succeeded' },
   {
     target: VM,
     args: { kind: 'vm.stop', force: true, timeoutSeconds: 9, onTimeout: 'keep-running' },
@@ -53,6 +81,12 @@ export const SCRIPT_EVENTS: readonly string[] = [
   'vm.resumed',
   'vm.suspended',
   'vm.resumed',
+  'vm.updated',
+  'snapshot.created',
+  'snapshot.updated',
+  'snapshot.reverted',
+  'snapshot.deleted',
+  'snapshot.flattened',
   'vm.stopped',
   'vm.rebuilt',
   'vm.updated',

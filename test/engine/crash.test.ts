@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { systemClock } from '../../proto/kit/clock.js';
 import { silentLog } from '../../proto/kit/log.js';
+import { OPERATION_KINDS } from '../../controller/core/operations/table.js';
 import { createEngine } from '../../controller/engine/engine.js';
 import type { Agents } from '../../controller/engine/env.js';
 import { openEventLog } from '../../controller/store/event-log.js';
@@ -169,6 +170,10 @@ async function allKills(): Promise<string[]> {
 
 // 30 s on two idle cores, but each kill is two starts of Node: with six other busy processes it takes minutes.
 t.setTimeout(900_000);
+
+void t.test('no kind of operation is left out', async (t) => {
+  t.same([...new Set(SCRIPT.map(({ args }) => args.kind))].sort(), [...OPERATION_KINDS].sort());
+});
 
 void t.test('killed at every fault point, everything converges and nothing acknowledged is lost', async (t) => {
   const every = Number(process.env['OSTLER_CRASH_EVERY'] ?? '3');

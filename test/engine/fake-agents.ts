@@ -198,7 +198,7 @@ export function createFakeAgents(deps: { readonly clock: Clock }): FakeAgents {
     listSnapshots: () => Promise.reject(new Error('not simulated')),
     listRecords: () => Promise.reject(new Error('not simulated')),
     openTunnel: () => Promise.reject(new Error('not simulated')),
-    screenshot: () => Promise.reject(new Error('not simulated')),
+    screenshot: () => Promise.reject(new OstlerError('HYPERVISOR_ERROR', 'A simulated VM has no screen.')),
     disconnect: (id) => {
       hosts.delete(id);
       changed(id);

@@ -53,7 +53,9 @@ void t.test('the same VM service as JSON', async (t) => {
     values: { displayName: 'x', description: 'not this' },
     updateMask: 'displayName',
   });
-  t.match(updated.json, { displayName: 'x', description: '' });
+  t.match(updated.json, { kind: 'vm.update', state: /^(OPERATION_RUNNING|SUCCEEDED)$/ }, JSON.stringify(updated.json));
+  await post('ostler.v1.OperationService/WaitOperation', { operation: updated.json['id'], timeoutMs: 10_000 });
+  t.match((await post('ostler.v1.VmService/GetVm', { vm: 'json1' })).json, { displayName: 'x', description: '' });
   t.match((await post('ostler.v1.VmService/ListVms', '')).json, { vms: [{ name: 'json1' }], totalSize: 1 });
 });
 
