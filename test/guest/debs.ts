@@ -1,17 +1,20 @@
+import { createHash } from 'node:crypto';
 import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { run } from './run.js';
 
 /** The kernel package of the day hides behind this one. */
 const KERNEL = 'linux-image-cloud-amd64';
-const OTHERS = ['qemu-guest-agent', 'grub-pc-bin', 'grub-common'];
+const OTHERS = ['qemu-guest-agent', 'grub-pc-bin', 'grub-efi-amd64-bin', 'grub-common', 'mtools'];
 
 /**
- * Downloads the Debian packages that the guest is made of and unpacks them (nothing is installed) below `directory`;
- * does nothing when that was done before.
+ * Downloads the Debian packages that the guest is made of and unpacks them (nothing is installed) beside `cache`;
+ * does nothing when that was done before, with the same list of packages.
  * @returns the directory with the unpacked tree
  */
-export async function unpackedDebs(directory: string): Promise<string> {
+export async function unpackedDebs(cache: string): Promise<string> {
+  const list = createHash('sha256').update(OTHERS.join()).digest('hex').slice(0, 8);
+  const directory = `${cache}-${list}`;
   const root = join(directory, 'root');
   const done = (): Promise<boolean> => stat(root).then(Boolean, () => false);
   if (await done()) return root;

@@ -8,7 +8,7 @@ import { copyKernel, makeDisk, makeIso } from './media.js';
 
 /** Paths of the finished guest. The files are shared by all tests: copy or overlay them, never write to them. */
 export interface Guest {
-  /** A disk that boots by itself under SeaBIOS. */
+  /** A disk that boots by itself under SeaBIOS and UEFI. */
   readonly qcow2: string;
   /** The same guest as a bootable CD-ROM. */
   readonly iso: string;
