@@ -2,6 +2,7 @@ import { UndoStack } from '../../proto/kit/undo.js';
 import type { Command, CommandContext, Facts } from '../command.js';
 import { describeStep, type Step, type StepKind } from '../core/domain-steps.js';
 import { metadataXml, METADATA_NAMESPACE, METADATA_PREFIX } from '../xml/metadata.js';
+import { withLiveTargets } from '../xml/live-targets.js';
 import { planChange } from './change-plan.js';
 import { refusalError } from './definition.js';
 import type { DriverDeps } from './deps.js';
@@ -54,7 +55,7 @@ export async function apply(command: Command<'apply'>, context: CommandContext, 
       context.progress(Math.floor((index / (work.length + 1)) * 90), describeStep(step));
       await runStep(step, run);
     }
-    await deps.hypervisor.defineDomain(vm.xml);
+    await deps.hypervisor.defineDomain(live === undefined ? vm.xml : await besideLive(vm.xml, record.uuid, deps));
     deps.fault('hotplug.defined');
     if (change.previous.spec.autostart !== record.spec.autostart)
       await deps.hypervisor.setAutostart(record.uuid, record.spec.autostart === true);
@@ -81,6 +82,11 @@ async function runStep(step: Step, run: StepRun): Promise<void> {
   await runner(step, run);
   log.info({ vm: run.change.record.id, step: step.kind, field: step.field }, describeStep(step));
   fault(`hotplug.${step.kind}-done`);
+}
+
+async function besideLive(xml: string, uuid: string, { hypervisor }: DriverDeps): Promise<string> {
+  const now = await hypervisor.domainXml(uuid);
+  return asOstlerError(() => withLiveTargets(xml, now));
 }
 
 /** Files that are not there yet will be ours to take back; written down first, so that a run after a crash knows. */

@@ -1,4 +1,5 @@
 import { OstlerError } from '../../proto/kit/errors.js';
+import { rootDisk } from '../../proto/model/vm.js';
 import type { RecordChange } from '../command.js';
 import type { DomainFacts } from '../core/domain-facts.js';
 import { planDomain } from '../core/domain-plan.js';
@@ -7,7 +8,7 @@ import type { VolumeStep } from '../core/volume-plan.js';
 import { readFacts } from '../xml/read-facts.js';
 import { planNewVolumes, planVm, type VmPlan } from './definition.js';
 import type { DriverDeps } from './deps.js';
-import { isActive, stateOf } from './domain-state.js';
+import { isActive, refuseSavedMemory, stateOf } from './domain-state.js';
 import { refuseDiskInSnapshot } from './snapshots/guard.js';
 import { assertVolumesFree } from './volumes-free.js';
 import { asOstlerError } from './xml-errors.js';
@@ -43,6 +44,9 @@ export async function liveFacts(
 export async function planChange(change: RecordChange, deps: PlanDeps): Promise<ChangePlan> {
   const { previous, record, images, deleteVolumes } = change;
   const { live, paused } = await liveFacts(record.uuid, deps);
+  if (live === undefined) await refuseSavedMemory(record, deps.hypervisor);
+  if (record.spec.resetRootAtReboot === true && previous.spec.resetRootAtReboot !== true)
+    await refuseDiskInSnapshot(record, rootDisk(record.spec)?.name ?? '', deps);
   const plan = planDomain({ previous, wanted: record, live, paused, deleteVolumes });
   if (!plan.ok) return { plan, live, vm: undefined, volumes: new Map() };
   for (const step of plan.steps)

@@ -1,6 +1,6 @@
 import { OstlerError } from '../../proto/kit/errors.js';
 import type { ImageRef } from '../../proto/model/image.js';
-import type { VmRecord } from '../../proto/model/vm.js';
+import { rootDisk, type VmRecord } from '../../proto/model/vm.js';
 import type { Refusal } from '../core/refusal.js';
 import { diskFileName, seedFileName } from '../core/vm-files.js';
 import { planVolumes, type ImageStep, type VolumeStep } from '../core/volume-plan.js';
@@ -109,7 +109,7 @@ export function seedOf(record: VmRecord): Buffer {
 
 /** Beside the boot disk. */
 function seedPathOf(record: VmRecord, pools: readonly Pool[], defaultPool: string): string {
-  const first = record.spec.disks.find((disk) => disk.device === 'disk') ?? record.spec.disks[0];
+  const first = rootDisk(record.spec) ?? record.spec.disks[0];
   const name = first === undefined || first.pool === '' ? defaultPool : first.pool;
   const directory = pools.find((pool) => pool.name === name)?.path ?? '';
   return `${directory}/${seedFileName(record.id)}`;

@@ -1,12 +1,12 @@
 import { OstlerError } from '../../proto/kit/errors.js';
-import type { VmRecord } from '../../proto/model/vm.js';
+import { rootDisk, type VmRecord } from '../../proto/model/vm.js';
 import type { Command, CommandContext, Facts } from '../command.js';
 import type { VolumeStep } from '../core/volume-plan.js';
 import { diskTargets } from '../core/disk-target.js';
 import { readDomain } from '../xml/read-domain.js';
 import { planVm, type VmPlan } from './definition.js';
 import type { DriverDeps } from './deps.js';
-import { isActive, stateOf } from './domain-state.js';
+import { isActive, refuseSavedMemory, stateOf } from './domain-state.js';
 import { fetchImages, refreshLater } from './provision.js';
 import { noteRenewedDisk, refuseDiskInSnapshot } from './snapshots/guard.js';
 import { settleForStart } from './snapshots/start.js';
@@ -45,15 +45,11 @@ async function requireOff(record: VmRecord, { hypervisor }: DriverDeps): Promise
   const remedy = 'Stop it first.';
   if (isActive(state))
     throw new OstlerError('WRONG_STATE', `${record.id} is ${state} (${reason}).`, { remedy, metadata: { state } });
-  if (state !== 'gone' && (await hypervisor.hasManagedSave(record.uuid)))
-    throw new OstlerError('WRONG_STATE', `${record.id} has saved memory, which belongs to its present disk.`, {
-      remedy: 'Resume it, or drop the saved memory with `ostler stop --force`.',
-    });
+  if (state !== 'gone') await refuseSavedMemory(record, hypervisor);
 }
 
-/** The first disk that is no CD-ROM. */
 export function rootVolume(record: VmRecord, plan: VmPlan): VolumeStep {
-  const root = record.spec.disks.find((disk) => disk.device === 'disk');
+  const root = rootDisk(record.spec);
   const volume = plan.volumes.find((one) => one.diskName === root?.name);
   if (volume !== undefined) return volume;
   throw new OstlerError('UNSUPPORTED', `${record.id} has no root disk, only CD-ROMs.`);

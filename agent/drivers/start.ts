@@ -4,7 +4,7 @@ import type { VmRecord } from '../../proto/model/vm.js';
 import type { Command, CommandContext, Facts } from '../command.js';
 import { planVm, seedOf, type VmPlan } from './definition.js';
 import type { DriverDeps } from './deps.js';
-import { stateOf, unless } from './domain-state.js';
+import { refuseSavedMemory, stateOf, unless } from './domain-state.js';
 import { noteRenewedDisk, refuseDiskInSnapshot } from './snapshots/guard.js';
 import { settleForStart } from './snapshots/start.js';
 import { watchDomain } from './domain-watch.js';
@@ -24,10 +24,7 @@ export async function start(command: Command<'start'>, context: CommandContext, 
   if (state === 'running') return { already: 'true' };
   if (state === 'paused')
     throw new OstlerError('WRONG_STATE', `${record.id} is paused, not stopped.`, { remedy: 'Resume it instead.' });
-  if (state === 'shutoff' && (await hypervisor.hasManagedSave(record.uuid)))
-    throw new OstlerError('WRONG_STATE', `${record.id} has saved memory, which a start would lose.`, {
-      remedy: 'Resume it, or drop the saved memory with `ostler stop --force`.',
-    });
+  if (state === 'shutoff') await refuseSavedMemory(record, hypervisor);
   await settleForStart(record, state !== 'gone', context, deps);
   const plan = await planVm(record, images, { room: false }, deps);
   await ensureFiles(plan, record, images, context, deps);

@@ -1,6 +1,7 @@
 import { OstlerError } from '../../proto/kit/errors.js';
 import type { Hypervisor } from '../hypervisor.js';
 import { editDomain } from '../xml/edit.js';
+import { readDomain } from '../xml/read-domain.js';
 import { setDiskFile } from '../xml/snapshot.js';
 
 interface BlockDomain {
@@ -25,9 +26,21 @@ export function fakeBlockCalls(world: {
     snapshotDomain(uuid, { overlays, memoryFile }) {
       const domain = world.active(uuid);
       if (memoryFile !== '') saved.set(memoryFile, domain.liveXml ?? domain.xml);
-      const edits = [...overlays].map(([dev, path]) => setDiskFile(dev, path));
-      domain.xml = editDomain(domain.xml, edits);
-      if (domain.liveXml !== undefined) domain.liveXml = editDomain(domain.liveXml, edits);
+      // As libvirt does: the definition follows where target and file are the same in both.
+      const fileOf = (xml: string, dev: string): string | undefined =>
+        readDomain(xml).disks.find((disk) => disk.dev === dev)?.source;
+      const edits = [...overlays].map(([dev, path]) => ({ dev, edit: setDiskFile(dev, path) }));
+      const { xml, liveXml = xml } = domain;
+      const same = edits.filter(({ dev }) => fileOf(xml, dev) === fileOf(liveXml, dev));
+      domain.xml = editDomain(
+        xml,
+        same.map(({ edit }) => edit),
+      );
+      if (domain.liveXml !== undefined)
+        domain.liveXml = editDomain(
+          liveXml,
+          edits.map(({ edit }) => edit),
+        );
       return Promise.resolve();
     },
     commitBlock: noJobs,

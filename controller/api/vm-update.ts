@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { ostler } from '../../proto/gen/ostler.js';
 import { parseModel, vmSpecDraftFromWire } from '../../proto/convert.js';
 import { invalidField, isCode, OstlerError } from '../../proto/kit/errors.js';
@@ -111,7 +112,7 @@ function refuse(refusals: readonly ErrorInfo[]): void {
 }
 
 const NAMES = ['name', 'display_name', 'description', 'labels'] as const;
-/** By a mask only: false is a value, too. */
+/** Switched off by a mask only: without one, false is not said. */
 const SWITCHES = ['spec.autostart', 'spec.delete_protection'];
 
 async function changesFromRequest(request: Request, vm: Stored<VmDoc>, deps: UpdateDeps): Promise<VmChanges> {
@@ -139,6 +140,10 @@ async function changesFromRequest(request: Request, vm: Stored<VmDoc>, deps: Upd
       case 'labels':
         changes.labels = parseModel(labelsSchema, { ...values.labels }, 'values.labels');
         break;
+      case 'spec':
+        setSwitches(changes, values.spec ?? {}, vm.value.record.spec);
+        specPaths.push(...requireSpecPaths(path));
+        break;
       case 'spec.autostart':
       case 'autostart':
         changes.autostart = values.spec?.autostart ?? false;
@@ -160,6 +165,18 @@ async function changesFromRequest(request: Request, vm: Stored<VmDoc>, deps: Upd
   return changes;
 }
 
+/** The whole spec: its switches, too. Those that are for ever may be said again, not switched on. */
+function setSwitches(
+  changes: { -readonly [K in keyof VmChanges]: VmChanges[K] },
+  wire: ostler.v1.VmSpec.$Properties,
+  before: VmSpec,
+): void {
+  changes.autostart = wire.autostart ?? false;
+  changes.deleteProtection = wire.deleteProtection ?? false;
+  if (wire.tpm === true && before.tpm !== true) throw forEver('spec.tpm');
+  if (wire.resetRootAtReboot === true && before.resetRootAtReboot !== true) throw forEver('spec.reset_root_at_reboot');
+}
+
 function checkSwitches({ record }: VmDoc, changes: VmChanges): void {
   if (changes.autostart !== true || record.spec.resetRootAtReboot !== true) return;
   const why = 'excludes reset_root_at_reboot: the host would start the VM by itself, with the disk as it is';
@@ -169,8 +186,12 @@ function checkSwitches({ record }: VmDoc, changes: VmChanges): void {
 function requireSpecPaths(path: string): readonly SpecPath[] {
   const found = specPathsOf(path);
   if (found !== undefined) return found;
-  throw new OstlerError('UNSUPPORTED', `update_mask: ${JSON.stringify(path.slice(0, 80))} cannot be changed.`, {
-    field: 'update_mask',
+  throw forEver(path, 'update_mask');
+}
+
+function forEver(path: string, field = `values.${path}`): OstlerError {
+  return new OstlerError('UNSUPPORTED', `${field}: ${JSON.stringify(path.slice(0, 80))} cannot be changed.`, {
+    field,
     remedy: `These can: ${[...NAMES, ...SWITCHES, ...SPEC_PATHS.map((one) => `spec.${one}`)].join(', ')}.`,
   });
 }
@@ -187,7 +208,11 @@ function presentPaths(values: ostler.v1.Vm.$Properties): string[] {
       ];
     return isPresent(value);
   });
-  return [...names, ...below.map((path) => `spec.${path}`)];
+  const switches = [
+    ...(spec.autostart === true ? ['spec.autostart'] : []),
+    ...(spec.deleteProtection === true ? ['spec.delete_protection'] : []),
+  ];
+  return [...names, ...below.map((path) => `spec.${path}`), ...switches];
 }
 
 function isPresent(value: unknown): boolean {
@@ -226,7 +251,8 @@ function checkContradiction(
 ): void {
   const found = findContradiction(draft, spec, about.given);
   if (found === undefined) return;
-  if (found.field.startsWith('cloud_init') && !about.paths.includes('cloud_init')) return;
+  const sameSeed = isDeepStrictEqual(draft.cloudInit, about.before.cloudInit);
+  if (found.field.startsWith('cloud_init') && (sameSeed || !about.paths.includes('cloud_init'))) return;
   const index = Number(/^disks\[(\d+)\]\.size_bytes$/.exec(found.field)?.[1] ?? 'NaN');
   if (about.before.disks.some((disk) => disk.name === spec.disks[index]?.name)) return;
   throw invalidField(`spec.${found.field}`, found.why);

@@ -5,7 +5,8 @@ import { noCapacity } from './operations/vm-create.js';
 import { isMissing } from './reconcile.js';
 import { place } from './scheduler/place.js';
 import { addAllocation, allocationOf, type ClusterView, type HostEntry } from './view.js';
-import type { VmSpec } from '../../proto/model/vm.js';
+import type { SnapshotWish } from '../../proto/model/snapshot.js';
+import { rootDisk, type VmSpec } from '../../proto/model/vm.js';
 
 export interface Asked {
   readonly target: string;
@@ -279,6 +280,7 @@ function byKind({ args, view }: Asked, vm: VmDoc): ErrorInfo | undefined {
     if (args.memory) return vm.settled === 'running' ? undefined : roomToRun(vm, view);
     return vm.settled === 'running' ? revertsStopped(vm, args.name) : undefined;
   }
+  if (args.kind === 'snapshot.create' && takesResetRoot(vm, args.wish)) return resetsRoot(vm);
   if (args.kind === 'snapshot.create' && args.wish.memory && vm.settled !== 'running') return hasNoMemory(vm);
   if (args.kind !== 'vm.update') return undefined;
   const { name, spec } = args.changes;
@@ -318,6 +320,21 @@ function roomToRun(vm: VmDoc, view: ClusterView): ErrorInfo | undefined {
   if (answer.host !== undefined) return undefined;
   const name = view.host(vm.hostId)?.name ?? vm.hostId;
   return noCapacity(vm.record.name, { [name]: answer.rejected[name] ?? 'is gone' });
+}
+
+/** Without names a snapshot takes the root disk, alone or with all others. */
+function takesResetRoot({ record: { spec } }: VmDoc, { disks }: SnapshotWish): boolean {
+  return spec.resetRootAtReboot === true && (disks.length === 0 || disks.includes(rootDisk(spec)?.name ?? ''));
+}
+
+/** M-034: a snapshot would keep the root disk from being made anew. */
+function resetsRoot(vm: VmDoc): ErrorInfo {
+  return {
+    code: 'WRONG_STATE',
+    message: `The root disk of ${vm.record.name} is made anew at every start (reset_root_at_reboot).`,
+    remedy: 'Take snapshots of its other disks only: name them.',
+    field: 'disks',
+  };
 }
 
 /** The saved memory belongs to the hardware as it is. */

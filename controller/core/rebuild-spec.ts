@@ -1,6 +1,6 @@
 /** What a VM's disks are after a rebuild of its root disk (M-035 … M-037). Pure. */
 import type { ImageDoc } from './model.js';
-import type { Disk, VmSpec } from '../../proto/model/vm.js';
+import { rootDisk, type Disk, type VmSpec } from '../../proto/model/vm.js';
 
 export type RebuildSpec =
   | { readonly ok: true; readonly spec: VmSpec }
@@ -17,7 +17,7 @@ export function rebuildSpec(
   image: ImageDoc | undefined,
   imageOf: (id: string) => ImageDoc | undefined,
 ): RebuildSpec {
-  const root = spec.disks.find((disk) => disk.device === 'disk');
+  const root = rootDisk(spec);
   if (root === undefined) return refused('the VM has no root disk, only CD-ROMs', 'Give it another CD-ROM instead.');
   const cdrom = spec.disks.find((disk) => disk.device === 'cdrom' && disk.image !== '');
   const fromIso = root.image === '';

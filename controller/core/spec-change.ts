@@ -49,7 +49,7 @@ export function changedSpec(
   const nics = named.has('nics')
     ? draft.nics.map((nic) => ({ ...nic, ...kept(current.nics, nic), ...said(nic) }))
     : current.nics;
-  const cloudInit = named.has('cloud_init') ? keepHash(current, draft) : current.cloudInit;
+  const cloudInit = named.has('cloud_init') ? keepHidden(current, draft) : current.cloudInit;
   const merged: VmDraft = {
     cpu: changedCpu(current.cpu, draft.cpu, named),
     memory: {
@@ -136,11 +136,14 @@ function changedMaxMemory(current: VmSpec, draft: VmDraft, named: ReadonlySet<Sp
   return sizeBytes === maxSizeBytes && named.has('memory.size_bytes') ? draft.memory.sizeBytes : maxSizeBytes;
 }
 
-/** The hash never leaves, so it cannot come back: what is shown in its place means the present one. */
-function keepHash(current: VmSpec, draft: VmDraft): VmDraft['cloudInit'] {
-  const { passwordHash } = draft.cloudInit;
-  const same = passwordHash === '' || passwordHash === '********';
-  return same ? { ...draft.cloudInit, passwordHash: current.cloudInit.passwordHash } : draft.cloudInit;
+/** Hash and user data are not part of what is shown, so they cannot come back: what stands in their place keeps them. */
+function keepHidden({ cloudInit: current }: VmSpec, { cloudInit: sent }: VmDraft): VmDraft['cloudInit'] {
+  const sameHash = sent.passwordHash === '' || sent.passwordHash === '********';
+  return {
+    ...sent,
+    passwordHash: sameHash ? current.passwordHash : sent.passwordHash,
+    userData: sent.userData === '' ? current.userData : sent.userData,
+  };
 }
 
 /** As it was, without what is gone; what is new comes last. */

@@ -209,3 +209,8 @@ export type Disk = z.infer<typeof diskSchema>;
 export type Nic = z.infer<typeof nicSchema>;
 export type VmSpec = z.infer<typeof vmSpecSchema>;
 export type VmRecord = z.infer<typeof vmRecordSchema>;
+
+/** The first disk that is no CD-ROM; undefined: the VM lives from CD-ROMs alone. */
+export function rootDisk(spec: VmSpec): Disk | undefined {
+  return spec.disks.find((disk) => disk.device === 'disk');
+}

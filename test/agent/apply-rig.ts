@@ -1,5 +1,5 @@
 import { createAccelerator } from '../../agent/drivers/accelerator.js';
-import type { Executors, Facts, RecordChange } from '../../agent/command.js';
+import type { CommandBody, CommandContext, Executors, Facts, RecordChange } from '../../agent/command.js';
 import { planChange } from '../../agent/drivers/change-plan.js';
 import type { DriverDeps } from '../../agent/drivers/deps.js';
 import { createIntents } from '../../agent/drivers/intents.js';
@@ -27,6 +27,8 @@ export interface ApplyRig {
   readonly world: FakeWorld;
   /** What the domain has now, and what its definition has. */
   facts(inactive?: boolean): Promise<DomainFacts>;
+  /** One run of a command other than apply. */
+  verb(body: CommandBody): Promise<Facts>;
   /** One run of the command; what it noted is seen by the next run with the same list. */
   run(change: RecordChange, notes?: string[]): Promise<Facts>;
   /** Sentences of what would be done. */
@@ -64,8 +66,17 @@ export async function startApplyRig(record: VmRecord, options: { start?: boolean
   });
   await pools.ensureConfigured();
   world.files.set(`/pool/ostler-image-${IMAGE_ID}.qcow2`, makeQcow2(IMAGE.virtualSizeBytes));
+  const about = { id: 'c0', operation: 'op-0', vmId: record.id, vmUuid: record.uuid, epoch: 1 };
+  const noContext = (): CommandContext => ({
+    signal: new AbortController().signal,
+    progress: () => undefined,
+    notes: [],
+    note: () => Promise.resolve(),
+  });
   const rig: ApplyRig = {
     world,
+    // Kind and body come from the same value, which the compiler does not follow.
+    verb: (body) => executors[body.kind]({ ...about, body } as never, noContext()),
     onFault: () => undefined,
     kill: () => (dead = true),
     revive: () => (dead = false),
@@ -100,15 +111,8 @@ export async function startApplyRig(record: VmRecord, options: { start?: boolean
     closeConsoles: () => undefined,
   };
   const executors: Executors = createExecutors(deps);
-  const about = { id: 'c0', operation: 'op-0', vmId: record.id, vmUuid: record.uuid, epoch: 1 };
-  const context = {
-    signal: new AbortController().signal,
-    progress: () => undefined,
-    notes: [],
-    note: () => Promise.resolve(),
-  };
   const images = [IMAGE];
-  await executors.provision({ ...about, body: { kind: 'provision', record, images } }, context);
-  if (options.start !== false) await executors.start({ ...about, body: { kind: 'start', record, images } }, context);
+  await rig.verb({ kind: 'provision', record, images });
+  if (options.start !== false) await rig.verb({ kind: 'start', record, images });
   return rig;
 }

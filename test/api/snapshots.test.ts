@@ -1,7 +1,8 @@
 import t from 'tap';
 import { ostler } from '../../proto/gen/ostler.js';
 import { operationService, snapshotService, vmService } from '../../proto/services.js';
-import { runningVm, startRig } from './rig.js';
+import { blankVm, runningVm, startRig } from './rig.js';
+import { GIB } from '../store/documents.js';
 
 const { OperationState, SnapshotState, VmState } = ostler.v1;
 
@@ -62,6 +63,21 @@ void t.test('refusals name the field or the remedy', async (t) => {
     const request = { vm: 'web1', snapshot: 'plain', values: {}, updateMask: { paths: [...paths] } };
     await t.rejects(snapshots.updateSnapshot(request), { code, field: 'update_mask' }, 'C-133: metadata only');
   }
+});
+
+void t.test('a root disk that is made anew at every start has none', async (t) => {
+  await rig.anImage('forgetful');
+  const disks = [
+    { name: 'root', image: 'forgetful', sizeBytes: GIB },
+    { name: 'data1', sizeBytes: GIB },
+  ];
+  await rig.finished(await vms.createVm({ ...blankVm('kiosk', { disks, resetRootAtReboot: true }), start: true }));
+  const refused = { code: 'WRONG_STATE', field: 'disks', remedy: /other disks/ };
+  for (const names of [[], ['root'], ['data1', 'root']])
+    await t.rejects(snapshots.createSnapshot({ vm: 'kiosk', disks: names }), refused, `M-034: ${names.join()}`);
+  await t.rejects(snapshots.createSnapshot({ vm: 'kiosk', memory: true }), refused, 'M-034: with memory');
+  const data = await rig.finished(await snapshots.createSnapshot({ vm: 'kiosk', disks: ['data1'] }));
+  t.equal(data.state, OperationState.SUCCEEDED, data.error?.message ?? '');
 });
 
 void t.test('back to one with memory: a stopped VM runs again', async (t) => {

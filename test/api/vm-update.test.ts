@@ -1,6 +1,6 @@
 import t from 'tap';
 import { ostler } from '../../proto/gen/ostler.js';
-import { vmService } from '../../proto/services.js';
+import { snapshotService, vmService } from '../../proto/services.js';
 import { blankVm, MIB, runningVm, startRig } from './rig.js';
 import { GIB } from '../store/documents.js';
 
@@ -75,6 +75,41 @@ void t.test('what the controller itself refuses', async (t) => {
     message: /belongs to plain/,
   });
   t.same(await vms.getVm({ vm: 'sized' }), before);
+});
+
+void t.test('the whole spec carries its switches', async (t) => {
+  await rig.finished(await vms.createVm(blankVm('whole', { tpm: true })));
+  const read = async (): Promise<ostler.v1.VmSpec.$Properties> => (await vms.getVm({ vm: 'whole' })).spec ?? {};
+  const whole = async (spec: ostler.v1.VmSpec.$Properties): Promise<unknown> =>
+    (await rig.finished(await update('whole', spec, ['spec']))).state;
+  const before = await read();
+  const on = { ...before, autostart: true, deleteProtection: true, shutdownTimeoutSeconds: 7 };
+  t.equal(await whole(on), OperationState.SUCCEEDED);
+  t.same(await read(), on);
+  await t.rejects(vms.deleteVm({ vm: 'whole' }), { code: 'WRONG_STATE', remedy: /delete-protection off/ });
+  t.equal(await whole(before), OperationState.SUCCEEDED, 'what is read can be sent back, and is that');
+  t.same(await read(), before);
+  await rig.finished(await vms.updateVm({ vm: 'whole', values: { spec: { deleteProtection: true } } }));
+  t.match(await read(), { deleteProtection: true, autostart: false, tpm: true }, 'without a mask: what is there');
+  await t.rejects(update('whole', { ...before, resetRootAtReboot: true }, ['spec']), {
+    code: 'UNSUPPORTED',
+    field: 'values.spec.reset_root_at_reboot',
+  });
+  for (const path of ['spec.reset_root_at_reboot', 'spec.tpm'])
+    await t.rejects(update('whole', {}, [path]), { code: 'UNSUPPORTED', field: 'update_mask' }, path);
+});
+
+void t.test('a suspended VM keeps its hardware', async (t) => {
+  await runningVm(rig, 'asleep');
+  await rig.finished(await vms.suspendVm({ vm: 'asleep' }));
+  const before = await vms.getVm({ vm: 'asleep' });
+  const refused = { code: 'WRONG_STATE', message: /saved memory/, remedy: /ostler vm resume/ };
+  for (const path of ['spec.cpu.vcpus', 'spec.disks', 'spec'])
+    await t.rejects(update('asleep', { ...before.spec, cpu: { vcpus: 2, maxVcpus: 2 } }, [path]), refused, path);
+  await t.rejects(rig.client(snapshotService).createSnapshot({ vm: 'asleep' }), { code: 'WRONG_STATE' });
+  t.same(await vms.getVm({ vm: 'asleep' }), before);
+  const named = await vms.updateVm({ vm: 'asleep', values: { description: 'naps' } });
+  t.equal((await rig.finished(named)).state, OperationState.SUCCEEDED, 'its description is no hardware');
 });
 
 void t.test('the host must have room for what the VM becomes', async (t) => {

@@ -88,9 +88,12 @@ void t.test('devices keep what is not said anew', (t) => {
   t.end();
 });
 
-void t.test('the hash that is never shown is kept', (t) => {
+void t.test('the hash and the user data that are never shown are kept', (t) => {
   const seed = { enabled: true, user: 'eve', passwordHash: '********' };
   t.equal(change({ cloudInit: seed }, ['cloud_init']).cloudInit.passwordHash, CURRENT.cloudInit.passwordHash);
   t.equal(change({ cloudInit: seed }, ['cloud_init']).cloudInit.user, 'eve');
+  const { userData } = change({ cloudInit: { ...seed, userData: '' } }, ['cloud_init']).cloudInit;
+  t.equal(userData, CURRENT.cloudInit.userData);
+  t.not(userData, '');
   t.end();
 });

@@ -69,6 +69,31 @@ void t.test('a disk is taken out, kept, and given back', async (t) => {
   t.notMatch((await pool()).join(' '), /ostler-i-(?!0)[a-z0-9]+-x/, 'and nothing of it is left');
 });
 
+void t.test('a snapshot of a disk whose letter has moved', async (t) => {
+  await rig.ok(['vm', 'disk', 'add', NAME, 'name=late,size=32MiB']);
+  await rig.says(/EVENT disk-add vdc 65536/);
+  await rig.ok(['vm', 'disk', 'remove', NAME, 'again']);
+  await rig.ok(['vm', 'disk', 'add', NAME, 'name=after,size=16MiB']);
+  await rig.says(/EVENT disk-add vdb 32768/); // the letter that was free
+  await rig.inGuest('echo -n BEFORE | dd of=/dev/vdc conv=fsync; echo -n other | dd of=/dev/vdb conv=fsync');
+  await rig.ok(['snapshot', 'create', NAME, 'moved', '--disk', 'late', '--disk', 'after']);
+  await rig.inGuest('echo -n BEHIND | dd of=/dev/vdc conv=fsync');
+  const files = async (...flags: string[]): Promise<Record<string, string>> => {
+    const lines = (await rig.virsh('domblklist', rig.vmId, ...flags)).trim().split('\n');
+    return Object.fromEntries(lines.map((line) => line.trim().split(/\s+/) as [string, string]));
+  };
+  const live = await files();
+  t.match(live, { vdb: /-after\.\d+\.qcow2$/, vdc: /-late\.\d+\.qcow2$/ });
+  t.match(await files('--inactive'), live, 'libvirt would begin on the same files by itself');
+  await rig.ok(['stop', NAME, '--force', '--yes']);
+  await rig.ok(['start', NAME]);
+  await rig.says(/EVENT up /, { count: 2 });
+  await rig.agent();
+  t.match(await rig.inGuest('head -c 6 /dev/vdb; head -c 5 /dev/vdc'), /BEHINDother/, 'in the order of the record');
+  await rig.ok(['snapshot', 'delete', NAME, 'moved', '--yes']);
+  t.match(await rig.inGuest('head -c 6 /dev/vdb; head -c 5 /dev/vdc'), /BEHINDother/, 'merged under the guest');
+});
+
 void t.test('refusals change nothing', async (t) => {
   const before = await rig.show();
   const files = await pool();

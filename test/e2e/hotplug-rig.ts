@@ -21,6 +21,8 @@ export interface HotplugRig {
   virsh(...args: readonly string[]): Promise<string>;
   /** Runs a command in the guest by its agent and returns what it printed. */
   inGuest(command: string): Promise<string>;
+  /** Waits for the guest's agent. */
+  agent(): Promise<void>;
   down(): Promise<void>;
 }
 
@@ -49,7 +51,7 @@ async function boot(cluster: Cluster, create: readonly string[]): Promise<Hotplu
   const at = { host: 'h1', vmId };
   const virsh = async (...args: readonly string[]): Promise<string> =>
     (await cluster.lab.exec('h1', ['virsh', '-q', ...args])).stdout;
-  const agent = async (command: object): Promise<Record<string, unknown>> => {
+  const ask = async (command: object): Promise<Record<string, unknown>> => {
     const answer = await virsh('qemu-agent-command', vmId, JSON.stringify(command));
     return (JSON.parse(answer) as { return: Record<string, unknown> }).return;
   };
@@ -68,16 +70,19 @@ async function boot(cluster: Cluster, create: readonly string[]): Promise<Hotplu
     virsh,
     inGuest: async (command) => {
       const execute = { path: '/bin/sh', arg: ['-c', command], 'capture-output': true };
-      const { pid } = await agent({ execute: 'guest-exec', arguments: execute });
+      const { pid } = await ask({ execute: 'guest-exec', arguments: execute });
       return eventually(`the end of ${command}`, 30, async () => {
-        const status = await agent({ execute: 'guest-exec-status', arguments: { pid } });
+        const status = await ask({ execute: 'guest-exec-status', arguments: { pid } });
         if (status['exited'] !== true) throw new Error('it runs');
         return Buffer.from(typeof status['out-data'] === 'string' ? status['out-data'] : '', 'base64').toString();
       });
     },
+    agent: async () => {
+      await eventually('the guest agent', 60, () => ask({ execute: 'guest-ping' }));
+    },
     down: () => cluster.down(),
   };
   await rig.says(/EVENT up /, { seconds: 120 });
-  await eventually('the guest agent', 60, () => agent({ execute: 'guest-ping' }));
+  await rig.agent();
   return rig;
 }

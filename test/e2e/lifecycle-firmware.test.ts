@@ -35,9 +35,9 @@ void t.test('a TPM 2.0 of the VM’s own', async (t) => {
 });
 
 const nvram = (vmId: string): string => `/var/lib/libvirt/qemu/nvram/${vmId}_VARS.fd`;
-const VARIABLE = '/sys/firmware/efi/efivars/Ostler-8be4df61-93ca-11d2-aa0d-00e098032b8c';
+const VARIABLE = '/sys/firmware/efi/efivars/Ostler-5f6e2a3c-0c4b-4f5e-9d0a-6b1f2e7c8d90';
 /** Four bytes of attributes (non-volatile, boot service, runtime), then the value; the kernel wants them in one write. */
-const WRITE = `printf '\\007\\000\\000\\000kept' | dd of=${VARIABLE} bs=64 iflag=fullblock`;
+const WRITE = `printf '\\007\\000\\000\\000kept' | dd of=${VARIABLE} bs=64; echo EVENT written $? >/dev/console`;
 /** What the guest's firmware says of the variable. */
 const variable = async (vmId: string, count: number): Promise<string | undefined> => {
   const value = `[ -e ${VARIABLE} ] && tail -c +5 ${VARIABLE} || echo none`;
@@ -49,6 +49,7 @@ void t.test('UEFI keeps its variables over a stop and a start, for each VM its o
   await rig.up(efi.id);
   t.equal(await variable(efi.id, 1), 'none');
   await inGuest(efi.id, WRITE);
+  await serialMatch(cluster, { host: 'h1', vmId: efi.id, pattern: /EVENT written 0/ });
   t.equal(await variable(efi.id, 2), 'kept', 'written through the firmware');
   await ok('stop', 'efi1', '--yes');
   t.ok(await there(nvram(efi.id)), 'its file is there while it is off');

@@ -1,5 +1,5 @@
 import { OstlerError } from '../../../proto/kit/errors.js';
-import type { VmRecord } from '../../../proto/model/vm.js';
+import { rootDisk, type VmRecord } from '../../../proto/model/vm.js';
 import type { Command, CommandContext, Facts } from '../../command.js';
 import { snapshotOf, type ChainState } from '../../core/snapshot-chain/model.js';
 import { disksOf, planCreate, type CreateFacts, type SnapshotWish } from '../../core/snapshot-chain/plan.js';
@@ -31,6 +31,7 @@ export async function createSnapshot(
     sizes: await sizesOf(scene, disksOf(wish, scene)),
   };
   refuseRaw(record, disksOf(wish, scene));
+  refuseReset(record, disksOf(wish, scene));
   const plan = planCreate(scene.doc.state, wish, facts);
   if (!plan.ok) throw refusalError(plan.refusal);
   if (wish.quiesce && !seen.agentConnected) throw noAgent(scene);
@@ -52,6 +53,16 @@ function refuseRaw({ spec }: VmRecord, disks: readonly string[]): void {
       remedy: 'Name only disks whose volumes are qcow2, or convert this one.',
     },
   );
+}
+
+/** M-034: its root disk is made anew at the next start, which a snapshot of it would forbid. */
+function refuseReset(record: VmRecord, disks: readonly string[]): void {
+  const root = rootDisk(record.spec)?.name ?? '';
+  if (record.spec.resetRootAtReboot !== true || !disks.includes(root)) return;
+  throw new OstlerError('WRONG_STATE', `The root disk ${root} of ${record.name} is made anew at every start.`, {
+    field: 'disks',
+    remedy: 'Take snapshots of its other disks only: name them.',
+  });
 }
 
 function factsOf(scene: Scene, id: string): Facts {

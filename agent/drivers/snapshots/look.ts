@@ -3,7 +3,7 @@ import { OstlerError } from '../../../proto/kit/errors.js';
 import { diskSerial } from '../../core/disk-target.js';
 import { differences } from '../../core/snapshot-chain/reality.js';
 import { readDomain, type DomainDisk } from '../../xml/read-domain.js';
-import { isActive, stateOf } from '../domain-state.js';
+import { isActive, refuseSavedMemory, stateOf } from '../domain-state.js';
 import type { Scene } from './scene.js';
 
 /** What the domain says of its disks now. */
@@ -82,8 +82,12 @@ export async function backingPath(
   return { path: backing, format };
 }
 
-/** CHAIN_CHANGED when the disks are not what was written down; nothing of ours may touch them then. M-088 */
+/**
+ * CHAIN_CHANGED when the disks are not what was written down; nothing of ours may touch them then (M-088). WRONG_STATE for
+ * a suspended VM: its saved memory goes on with exactly the files that it stood on.
+ */
 export async function verify(scene: Scene, seen: Look): Promise<void> {
+  if (seen.defined && !seen.active) await refuseSavedMemory(scene.record, scene.deps.hypervisor);
   const { state } = scene.doc;
   const names = Object.keys(state.files);
   const backings = await Promise.all(names.map(async (name) => [name, await backingOf(scene, name)] as const));

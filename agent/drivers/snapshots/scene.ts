@@ -1,5 +1,5 @@
 import { OstlerError } from '../../../proto/kit/errors.js';
-import type { VmRecord } from '../../../proto/model/vm.js';
+import { rootDisk, type VmRecord } from '../../../proto/model/vm.js';
 import type { CommandContext } from '../../command.js';
 import { diskTargets, type DiskTarget } from '../../core/disk-target.js';
 import { formatChain, parseChain } from '../../core/snapshot-chain/document.js';
@@ -44,7 +44,7 @@ function directoriesOf(record: VmRecord, pools: readonly Pool[], defaultPool: st
 
 /** Where the VM's document lies; undefined: its pool is not known on this host. */
 export function chainPath(record: VmRecord, pools: readonly Pool[], defaultPool: string): string | undefined {
-  const boot = record.spec.disks.find((disk) => disk.device === 'disk');
+  const boot = rootDisk(record.spec);
   const directory = boot === undefined ? undefined : directoriesOf(record, pools, defaultPool).get(boot.name);
   return directory === undefined ? undefined : `${directory}/${chainFileName(record.id)}`;
 }
