@@ -60,6 +60,8 @@ void t.test('suspend to disk: no QEMU is left, and the guest goes on where it wa
   t.notMatch((await rig.cluster.lab.exec('h1', ['ps', '-eo', 'args'])).stdout, `guest=${vm.id}`, 'no process');
   t.match(await refusal('start', 'web1'), /^4: .*ostler vm resume/s);
   t.match(await refusal('vm', 'rebuild-disk', 'web1', '--yes'), /^4: .*saved memory/s);
+  t.match(await refusal('vm', 'set', 'web1', '--memory', '256MiB'), /^4: .*saved memory.*ostler vm resume/s);
+  t.match(await refusal('snapshot', 'create', 'web1', 'asleep'), /^4: .*suspended/s);
   t.match(await refusal('stop', 'web1', '--yes'), /^4: .*--force/s, 'its memory is not dropped by the way');
   // libvirt forgets why a domain is off; the saved memory is still there.
   await rig.cluster.lab.libvirtd('h1', 'stop');

@@ -1,7 +1,7 @@
 /**
  * The controller is killed (SIGKILL) at every fault point that a run passes, each time it passes it; a new one then opens
  * what is left and must bring every operation to its end. The agents live on in this process.
- * OSTLER_CRASH_EVERY=n takes every n-th kill only (default 3; 1: all of them, minutes).
+ * OSTLER_CRASH_EVERY=n takes every n-th kill only (default 4; 1: all of them, minutes).
  */
 import { fork } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
@@ -177,7 +177,7 @@ void t.test('no kind of operation is left out', (t) => {
 });
 
 void t.test('killed at every fault point, everything converges and nothing acknowledged is lost', async (t) => {
-  const every = Number(process.env['OSTLER_CRASH_EVERY'] ?? '3');
+  const every = Number(process.env['OSTLER_CRASH_EVERY'] ?? '4');
   const all = await allKills();
   const kills = all.filter((_, index) => index % every === 0);
   let killed = 0;
