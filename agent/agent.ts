@@ -6,6 +6,7 @@ import { runLoop } from '../proto/kit/loop.js';
 import type { AgentConfig } from './config.js';
 import { createAccelerator } from './drivers/accelerator.js';
 import { createConsoles } from './drivers/console.js';
+import { createDefinitions } from './drivers/definitions.js';
 import { createFacts } from './drivers/facts.js';
 import { createImages } from './drivers/images.js';
 import { createIntents } from './drivers/intents.js';
@@ -57,7 +58,7 @@ export async function createAgent(config: AgentConfig, deps: AgentDeps, ending: 
     retentionMs: retentionHours * HOUR_MS,
     maxEntries,
   };
-  const journal = await openJournal(journalOptions, { clock, log, fault });
+  const journal = await openJournal(journalOptions, { clock, fault });
   const outbox = await openOutbox(layout.outboxFile, { log, fault });
 
   const intents = createIntents();
@@ -74,6 +75,7 @@ export async function createAgent(config: AgentConfig, deps: AgentDeps, ending: 
   );
   const executors = createExecutors({
     ...{ hypervisor, host, pools, images, layout, accelerator, intents, clock, log, fault },
+    definitions: createDefinitions(hypervisor),
     defaultBridge: config.defaultBridge,
     qemuLogDirectory: config.libvirt.qemuLogDirectory,
     closeConsoles: (uuid) => consoles.close(uuid),
@@ -150,6 +152,7 @@ export async function createAgent(config: AgentConfig, deps: AgentDeps, ending: 
       await Promise.all(loops);
       await runner.idle();
       await outbox.flush();
+      await journal.close();
       await hypervisor.close();
     },
   };
