@@ -5,7 +5,7 @@ import type { Hypervisor, HypervisorEvent } from '../hypervisor.js';
 import type { Outbox } from '../outbox.js';
 import { edgeEvent, missedEdge, type Edge } from './edges.js';
 import type { Intents } from './intents.js';
-import { describeDomain, sameReport } from './report.js';
+import { createDomainReader, describeDomain, sameReport } from './report.js';
 
 export interface Inventory {
   /** False: `domains` says nothing. */
@@ -50,6 +50,8 @@ const RETRY_MS = 500;
 export function createObserver(deps: Deps): Observer {
   const { hypervisor, outbox, intents, clock, log } = deps;
   const known = new Map<string, Known>();
+  const read = createDomainReader();
+  const describe = (uuid: string): Promise<DomainReport> => describeDomain(uuid, hypervisor, read);
   let listed = false;
   let wasConnected: boolean | undefined;
   let reason = 'not connected yet';
@@ -67,7 +69,7 @@ export function createObserver(deps: Deps): Observer {
   const relist = async (): Promise<void> => {
     const summaries = await hypervisor.listDomains();
     const uuids = new Set([...summaries.map((one) => one.uuid), ...known.keys()]);
-    const reports = await Promise.all([...uuids].map((uuid) => describeDomain(uuid, hypervisor)));
+    const reports = await Promise.all([...uuids].map((uuid) => describe(uuid)));
     for (const report of reports) {
       const before = known.get(report.uuid);
       if (before !== undefined) {
@@ -116,7 +118,7 @@ export function createObserver(deps: Deps): Observer {
 
   const onDomain = async (uuid: string, edge: Edge | undefined, kind: string | undefined): Promise<void> => {
     const before = known.get(uuid);
-    const report = await describeDomain(uuid, hypervisor);
+    const report = await describe(uuid);
     const subject = report.vmId === '' && before !== undefined ? before.report : report;
     const edges = nextEdges(before?.edges ?? [], edge);
     if (edge !== undefined) {
@@ -166,7 +168,7 @@ export function createObserver(deps: Deps): Observer {
       reason: hypervisor.connected ? '' : reason,
       domains: [...known.values()].map((one) => one.report),
     }),
-    report: async (uuid) => remember(await describeDomain(uuid, hypervisor)),
+    report: async (uuid) => remember(await describe(uuid)),
     setAddresses(uuid, addresses) {
       const entry = known.get(uuid);
       if (entry?.report.state !== 'running') return;

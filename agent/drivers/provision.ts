@@ -32,7 +32,7 @@ export async function provision(
     if (plan.seedPath !== undefined) await deps.host.files.writeAtomic(plan.seedPath, seedOf(record), 0o600);
     deps.fault('provision.seed-written');
     context.signal.throwIfAborted();
-    await deps.hypervisor.defineDomain(plan.xml);
+    await deps.definitions.ensure(record.uuid, plan.xml);
     deps.fault('provision.defined');
     undo.commit();
   } catch (error) {

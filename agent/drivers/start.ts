@@ -5,6 +5,7 @@ import type { Command, CommandContext, Facts } from '../command.js';
 import { planVm, seedOf, type VmPlan } from './definition.js';
 import type { DriverDeps } from './deps.js';
 import { stateOf, unless } from './domain-state.js';
+import type { VolumeStep } from '../core/volume-plan.js';
 import { watchDomain } from './domain-watch.js';
 
 /** For a domain that another process is just starting or ending. */
@@ -25,7 +26,7 @@ export async function start(command: Command<'start'>, context: CommandContext, 
   await ensureFiles(plan, record, images, context, deps);
   fault('start.files-there');
   context.signal.throwIfAborted();
-  await hypervisor.defineDomain(plan.xml);
+  await deps.definitions.ensure(record.uuid, plan.xml);
   fault('start.defined');
   deps.intents.set(record.uuid, 'none');
   try {
@@ -67,21 +68,26 @@ async function ensureFiles(
   deps: DriverDeps,
 ): Promise<void> {
   const { files } = deps.host;
-  for (const volume of plan.volumes) {
-    if (volume.kind === 'iso' || (await files.exists(volume.path))) continue;
-    throw new OstlerError('STORAGE_ERROR', `The disk ${volume.diskName} is not there: ${volume.path}`, {
-      remedy: 'Look whether its pool is mounted; restore the file from a backup if it is lost.',
-      metadata: { path: volume.path },
-    });
-  }
-  for (const step of plan.images) {
+  // Before anything is fetched or written.
+  await Promise.all(plan.volumes.map((volume) => requireFile(volume, deps)));
+  const fetching = plan.images.map(async (step) => {
     const image = images.find((one) => one.id === step.imageId);
-    if (image === undefined) continue;
+    if (image === undefined) return;
     const progress = (percent: number): void => context.progress(percent, `fetching image ${image.id}: ${percent} %`);
     await deps.images.ensure(step.path, image, progress, context.signal);
-  }
-  await files.makeDirectory(plan.directory, 0o700);
-  if (plan.seedPath !== undefined) await ensureSeed(plan.seedPath, seedOf(record), deps);
+  });
+  const seed = plan.seedPath === undefined ? undefined : ensureSeed(plan.seedPath, seedOf(record), deps);
+  // To the end of all of them: none may still be writing when the command has failed.
+  const results = await Promise.allSettled([...fetching, files.makeDirectory(plan.directory, 0o700), seed]);
+  for (const result of results) if (result.status === 'rejected') throw result.reason;
+}
+
+async function requireFile(volume: VolumeStep, deps: DriverDeps): Promise<void> {
+  if (volume.kind === 'iso' || (await deps.host.files.exists(volume.path))) return;
+  throw new OstlerError('STORAGE_ERROR', `The disk ${volume.diskName} is not there: ${volume.path}`, {
+    remedy: 'Look whether its pool is mounted; restore the file from a backup if it is lost.',
+    metadata: { path: volume.path },
+  });
 }
 
 /** Written only when it changed: a start should not wait for an fsync that changes nothing. */
