@@ -8,6 +8,9 @@ export interface Definitions {
    * still shows, letter by letter, what it made of this XML the last time: a change by somebody else is undone all the same.
    */
   ensure(uuid: string, xml: string): Promise<void>;
+  /** Whether there is nothing to tell. Only looks. */
+  isCurrent(uuid: string, xml: string): Promise<boolean>;
+  define(uuid: string, xml: string): Promise<void>;
 }
 
 export function createDefinitions(hypervisor: Hypervisor): Definitions {
@@ -21,17 +24,22 @@ export function createDefinitions(hypervisor: Hypervisor): Definitions {
       return undefined;
     }
   };
-  return {
+  const definitions: Definitions = {
     async ensure(uuid, xml) {
-      const told = digest(xml);
+      if (!(await definitions.isCurrent(uuid, xml))) await definitions.define(uuid, xml);
+    },
+    async isCurrent(uuid, xml) {
       const before = known.get(uuid);
-      if (before?.told === told && (await shown(uuid)) === before.kept) return;
+      return before?.told === digest(xml) && (await shown(uuid)) === before.kept;
+    },
+    async define(uuid, xml) {
       known.delete(uuid);
       await hypervisor.defineDomain(xml);
       const kept = await shown(uuid);
-      if (kept !== undefined) known.set(uuid, { told, kept });
+      if (kept !== undefined) known.set(uuid, { told: digest(xml), kept });
     },
   };
+  return definitions;
 }
 
 function digest(text: string): string {

@@ -17,16 +17,24 @@ const SETTLE_MS = 30_000;
  */
 export async function start(command: Command<'start'>, context: CommandContext, deps: DriverDeps): Promise<Facts> {
   const { record, images } = command.body;
-  const { hypervisor, fault } = deps;
+  const { hypervisor, definitions, fault } = deps;
+  const planning = planVm(record, images, { room: false }, deps);
+  planning.catch(() => undefined);
   const state = await settled(record.uuid, context, deps);
   if (state === 'running') return { already: 'true' };
   if (state === 'paused')
     throw new OstlerError('WRONG_STATE', `${record.id} is paused, not stopped.`, { remedy: 'Resume it instead.' });
-  const plan = await planVm(record, images, { room: false }, deps);
+  const plan = await planning;
+  // Before anything is fetched or written.
+  const [current] = await Promise.all([
+    definitions.isCurrent(record.uuid, plan.xml),
+    ...plan.volumes.map((volume) => requireFile(volume, deps)),
+  ]);
+  await context.recorded;
   await ensureFiles(plan, record, images, context, deps);
   fault('start.files-there');
   context.signal.throwIfAborted();
-  await deps.definitions.ensure(record.uuid, plan.xml);
+  if (!current) await definitions.define(record.uuid, plan.xml);
   fault('start.defined');
   deps.intents.set(record.uuid, 'none');
   try {
@@ -68,8 +76,6 @@ async function ensureFiles(
   deps: DriverDeps,
 ): Promise<void> {
   const { files } = deps.host;
-  // Before anything is fetched or written.
-  await Promise.all(plan.volumes.map((volume) => requireFile(volume, deps)));
   const fetching = plan.images.map(async (step) => {
     const image = images.find((one) => one.id === step.imageId);
     if (image === undefined) return;
