@@ -7,6 +7,7 @@ import type { DriverDeps } from './deps.js';
 import { refuseSavedMemory, stateOf, unless } from './domain-state.js';
 import { noteRenewedDisk, refuseDiskInSnapshot } from './snapshots/guard.js';
 import { settleForStart } from './snapshots/start.js';
+import type { VolumeStep } from '../core/volume-plan.js';
 import { watchDomain } from './domain-watch.js';
 import { refuseChain, replaceDisk, rootVolume } from './rebuild-root.js';
 
@@ -19,19 +20,25 @@ const SETTLE_MS = 30_000;
  */
 export async function start(command: Command<'start'>, context: CommandContext, deps: DriverDeps): Promise<Facts> {
   const { record, images } = command.body;
-  const { hypervisor, fault } = deps;
+  const { hypervisor, definitions, fault } = deps;
+  const planning = planVm(record, images, { room: false }, deps);
+  planning.catch(() => undefined);
   const state = await settled(record.uuid, context, deps);
   if (state === 'running') return { already: 'true' };
   if (state === 'paused')
     throw new OstlerError('WRONG_STATE', `${record.id} is paused, not stopped.`, { remedy: 'Resume it instead.' });
   if (state === 'shutoff') await refuseSavedMemory(record, hypervisor);
-  await settleForStart(record, state !== 'gone', context, deps);
-  const plan = await planVm(record, images, { room: false }, deps);
+  const undisturbed = await undisturbedPlan(record, planning, deps);
+  await context.recorded;
+  if (undisturbed === undefined) await settleForStart(record, state !== 'gone', context, deps);
+  const plan = undisturbed ?? (await planVm(record, images, { room: false }, deps));
+  // Before anything is fetched or written.
+  await Promise.all(plan.volumes.map((volume) => requireFile(volume, deps)));
   await ensureFiles(plan, record, images, context, deps);
   fault('start.files-there');
   if (record.spec.resetRootAtReboot === true) await resetRoot(plan, record, context, deps);
   context.signal.throwIfAborted();
-  await hypervisor.defineDomain(plan.xml);
+  if (undisturbed === undefined) await definitions.define(record.uuid, plan.xml);
   fault('start.defined');
   if (record.spec.autostart === true) await hypervisor.setAutostart(record.uuid, true);
   deps.intents.set(record.uuid, 'none');
@@ -43,6 +50,21 @@ export async function start(command: Command<'start'>, context: CommandContext, 
   }
   fault('start.created');
   return Object.fromEntries(plan.volumes.map((volume) => [`volume.${volume.diskName}`, volume.path]));
+}
+
+/**
+ * The plan when libvirt still shows the definition that we made of it, and no disk has snapshots: then nothing was cut off
+ * and nothing changed behind our back, and there is nothing to settle or to define anew.
+ */
+async function undisturbedPlan(
+  record: VmRecord,
+  planning: Promise<VmPlan>,
+  deps: DriverDeps,
+): Promise<VmPlan | undefined> {
+  // What is wrong with it is said after what was cut off has been ended.
+  const plan = await planning.catch(() => undefined);
+  if (plan === undefined || plan.chained) return undefined;
+  return (await deps.definitions.isCurrent(record.uuid, plan.xml)) ? plan : undefined;
 }
 
 /** M-034: what the guest wrote to its root disk does not outlive its life. */
@@ -84,21 +106,24 @@ async function ensureFiles(
   deps: DriverDeps,
 ): Promise<void> {
   const { files } = deps.host;
-  for (const volume of plan.volumes) {
-    if (volume.kind === 'iso' || (await files.exists(volume.path))) continue;
-    throw new OstlerError('STORAGE_ERROR', `The disk ${volume.diskName} is not there: ${volume.path}`, {
-      remedy: 'Look whether its pool is mounted; restore the file from a backup if it is lost.',
-      metadata: { path: volume.path },
-    });
-  }
-  for (const step of plan.images) {
+  const fetching = plan.images.map(async (step) => {
     const image = images.find((one) => one.id === step.imageId);
-    if (image === undefined) continue;
+    if (image === undefined) return;
     const progress = (percent: number): void => context.progress(percent, `fetching image ${image.id}: ${percent} %`);
     await deps.images.ensure(step.path, image, progress, context.signal);
-  }
-  await files.makeDirectory(plan.directory, 0o700);
-  if (plan.seedPath !== undefined) await ensureSeed(plan.seedPath, seedOf(record), deps);
+  });
+  const seed = plan.seedPath === undefined ? undefined : ensureSeed(plan.seedPath, seedOf(record), deps);
+  // To the end of all of them: none may still be writing when the command has failed.
+  const results = await Promise.allSettled([...fetching, files.makeDirectory(plan.directory, 0o700), seed]);
+  for (const result of results) if (result.status === 'rejected') throw result.reason;
+}
+
+async function requireFile(volume: VolumeStep, deps: DriverDeps): Promise<void> {
+  if (volume.kind === 'iso' || (await deps.host.files.exists(volume.path))) return;
+  throw new OstlerError('STORAGE_ERROR', `The disk ${volume.diskName} is not there: ${volume.path}`, {
+    remedy: 'Look whether its pool is mounted; restore the file from a backup if it is lost.',
+    metadata: { path: volume.path },
+  });
 }
 
 /** Written only when it changed: a start should not wait for an fsync that changes nothing. */

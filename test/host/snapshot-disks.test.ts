@@ -139,6 +139,7 @@ async function makeBench(directory: string, number: number): Promise<Bench> {
 
 const CONTEXT: CommandContext = {
   signal: new AbortController().signal,
+  recorded: Promise.resolve(),
   progress: () => undefined,
   notes: [],
   note: () => Promise.resolve(),
