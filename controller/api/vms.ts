@@ -64,14 +64,15 @@ export function createVms(deps: VmsDeps): ApiHandlers<(typeof vmService)['method
     getVm: async (request, call) => {
       const vm = requireVm(store, request.vm);
       const wire = vmToWire(vm, deps);
-      if (!request.live) return wire;
+      if (!request.live && !request.pending) return wire;
       const { hostId, record } = vm.value;
-      if (hostId === '') throw new OstlerError('WRONG_STATE', `${record.name} is on no host yet.`, { field: 'live' });
+      if (hostId === '' && request.live)
+        throw new OstlerError('WRONG_STATE', `${record.name} is on no host yet.`, { field: 'live' });
       const [live, pending] = await Promise.all([
-        deps.agents.inspect(hostId, record.uuid, call.signal),
-        pendingChanges(vm.value, call, deps),
+        request.live ? deps.agents.inspect(hostId, record.uuid, call.signal) : undefined,
+        request.pending ? pendingChanges(vm.value, call, deps) : [],
       ]);
-      return { ...wire, live: liveToWire(live), pending: [...pending] };
+      return { ...wire, live: live === undefined ? null : liveToWire(live), pending: [...pending] };
     },
 
     createVm: (request, call) => createVm(request, call, deps),

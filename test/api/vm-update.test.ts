@@ -28,7 +28,8 @@ void t.test('the agent plans, the operation does, the record follows', async (t)
   await t.rejects(update('plain', { cpu: { vcpus: 2 } }, ['cpu.vcpus']), { code: 'OPERATION_RUNNING' });
   rig.autoRun = true;
   t.equal((await rig.finished(operation)).state, OperationState.SUCCEEDED);
-  const after = await vms.getVm({ vm: 'plain', live: true });
+  const after = await vms.getVm({ vm: 'plain', pending: true });
+  t.same((await vms.getVm({ vm: 'plain', live: true })).pending, [], 'only when asked: a live read is to be quick');
   t.match(after, { state: VmState.RUNNING, spec: { cpu: { vcpus: 2, maxVcpus: 2 } } }, 'C-105, C-121');
   t.match(after.pending, [{ field: 'spec.cpu.vcpus', time: ChangeTime.NOW }], 'what is not in effect is told by field');
   rig.recordPlan = { changes: [], refusals: [] };
