@@ -7,6 +7,7 @@ import type { AgentConfig } from './config.js';
 import { createAccelerator } from './drivers/accelerator.js';
 import { planChange } from './drivers/change-plan.js';
 import { createConsoles } from './drivers/console.js';
+import { createDefinitions } from './drivers/definitions.js';
 import { createFacts } from './drivers/facts.js';
 import { createImages } from './drivers/images.js';
 import { createIntents } from './drivers/intents.js';
@@ -58,7 +59,7 @@ export async function createAgent(config: AgentConfig, deps: AgentDeps, ending: 
     retentionMs: retentionHours * HOUR_MS,
     maxEntries,
   };
-  const journal = await openJournal(journalOptions, { clock, log, fault });
+  const journal = await openJournal(journalOptions, { clock, fault });
   const outbox = await openOutbox(layout.outboxFile, { log, fault });
 
   const intents = createIntents();
@@ -76,6 +77,7 @@ export async function createAgent(config: AgentConfig, deps: AgentDeps, ending: 
   const chains = { hypervisor, host, pools, layout, intents, clock, log, fault };
   const executors = createExecutors({
     ...{ ...chains, images, accelerator },
+    definitions: createDefinitions(hypervisor),
     defaultBridge: config.defaultBridge,
     qemuLogDirectory: config.libvirt.qemuLogDirectory,
     closeConsoles: (uuid) => consoles.close(uuid),
@@ -158,6 +160,7 @@ export async function createAgent(config: AgentConfig, deps: AgentDeps, ending: 
       await Promise.all(loops);
       await runner.idle();
       await outbox.flush();
+      await journal.close();
       await hypervisor.close();
     },
   };

@@ -74,6 +74,11 @@ export interface CommandContext {
   /** Aborts when the controller cancels, and when the agent ends. */
   readonly signal: AbortSignal;
   readonly progress: (percent: number, detail: string) => void;
+  /**
+   * Resolves when the order is in the journal. An executor of `LOOKS_FIRST` begins without it: until then it may only look.
+   * All others are called afterwards.
+   */
+  readonly recorded: Promise<void>;
   /** What an earlier, interrupted run of the same command noted. */
   readonly notes: readonly string[];
   /** Durable when it returns. */
@@ -90,6 +95,9 @@ export type Facts = Readonly<Record<string, string>>;
 export type Executors = {
   readonly [K in CommandKind]: (command: Command<K>, context: CommandContext) => Promise<Facts>;
 };
+
+/** Where the look around takes as long as the flush of the journal, and people wait for both. */
+export const LOOKS_FIRST: ReadonlySet<CommandKind> = new Set<CommandKind>(['start']);
 
 const DEFAULT_SHUTDOWN_SECONDS = 90;
 

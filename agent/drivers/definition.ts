@@ -20,6 +20,8 @@ export interface VmPlan {
   readonly seedPath: string | undefined;
   readonly directory: string;
   readonly xml: string;
+  /** There is a document of its disks' files: they have, or had, snapshots. */
+  readonly chained: boolean;
   readonly pools: readonly string[];
 }
 
@@ -46,7 +48,7 @@ export async function planVm(
     listings: options.room ? await listAll(pools, deps) : new Map(),
   });
   if (!plan.ok) throw refusalError(plan.refusals);
-  const volumes = await onPresentFiles(plan.volumes, record, pools, deps);
+  const { volumes, chained } = await onPresentFiles(plan.volumes, record, pools, deps);
   const used = pools.filter((pool) => volumes.some((volume) => volume.pool === pool.name));
   const seedPath = record.spec.cloudInit.enabled ? seedPathOf(record, pools, deps.pools.defaultPool) : undefined;
   const { accelerator } = await deps.accelerator.choose();
@@ -62,7 +64,7 @@ export async function planVm(
   );
   const { images: imageSteps } = plan;
   const directory = deps.layout.vmDirectory(record.id);
-  return { images: imageSteps, volumes, seedPath, directory, xml, pools: used.map((pool) => pool.name) };
+  return { images: imageSteps, volumes, seedPath, directory, xml, chained, pools: used.map((pool) => pool.name) };
 }
 
 /** With snapshots a disk stands on the newest of its files. */
@@ -71,14 +73,15 @@ async function onPresentFiles(
   record: VmRecord,
   pools: readonly Pool[],
   deps: Pick<PlanDeps, 'pools' | 'host'>,
-): Promise<readonly VolumeStep[]> {
+): Promise<{ readonly volumes: readonly VolumeStep[]; readonly chained: boolean }> {
   const chain = await readChain(record, pools, deps);
-  if (chain === undefined) return volumes;
-  return volumes.map((volume) => {
+  if (chain === undefined) return { volumes, chained: false };
+  const present = volumes.map((volume) => {
     const file = chain.state.current[volume.diskName];
     if (file === undefined || parseFileName(file)?.kind !== 'overlay') return volume;
     return { ...volume, path: `${volume.path.slice(0, volume.path.lastIndexOf('/'))}/${file}` };
   });
+  return { volumes: present, chained: true };
 }
 
 /** What would be made for disks that the VM does not have yet; throws the first reason why that cannot be. */
@@ -99,7 +102,7 @@ export async function planNewVolumes(
     },
   );
   if (!plan.ok) throw refusalError(plan.refusals);
-  return onPresentFiles(plan.volumes, record, pools, deps);
+  return (await onPresentFiles(plan.volumes, record, pools, deps)).volumes;
 }
 
 /** The seed's bytes: the same record always gives the same. */

@@ -6,6 +6,7 @@ import type { Hypervisor } from '../hypervisor.js';
 import type { Layout } from '../layout.js';
 import type { Accelerator } from './accelerator.js';
 import type { Images } from './images.js';
+import type { Definitions } from './definitions.js';
 import type { Intents } from './intents.js';
 import type { Pools } from './pools.js';
 
@@ -17,6 +18,7 @@ export interface DriverDeps {
   readonly images: Images;
   readonly layout: Layout;
   readonly accelerator: Accelerator;
+  readonly definitions: Definitions;
   readonly intents: Intents;
   readonly clock: Clock;
   readonly log: Log;

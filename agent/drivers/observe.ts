@@ -5,7 +5,7 @@ import type { Hypervisor, HypervisorEvent } from '../hypervisor.js';
 import type { Outbox } from '../outbox.js';
 import { causeOf, edgeEvent, missedEdge, rebootEvent, type Edge } from './edges.js';
 import type { Intents } from './intents.js';
-import { describeDomain, sameReport } from './report.js';
+import { createDomainReader, describeDomain, sameReport } from './report.js';
 
 export interface Inventory {
   /** False: `domains` says nothing. */
@@ -54,6 +54,8 @@ export function createObserver(deps: Deps): Observer {
   const known = new Map<string, Known>();
   /** When the last restart that we asked for happened, on the monotonic clock. */
   const askedReboots = new Map<string, number>();
+  const read = createDomainReader();
+  const describe = (uuid: string): Promise<DomainReport> => describeDomain(uuid, hypervisor, read);
   let listed = false;
   let wasConnected: boolean | undefined;
   let reason = 'not connected yet';
@@ -77,7 +79,7 @@ export function createObserver(deps: Deps): Observer {
   const relist = async (): Promise<void> => {
     const summaries = await hypervisor.listDomains();
     const uuids = new Set([...summaries.map((one) => one.uuid), ...known.keys()]);
-    const reports = await Promise.all([...uuids].map((uuid) => describeDomain(uuid, hypervisor)));
+    const reports = await Promise.all([...uuids].map((uuid) => describe(uuid)));
     for (const report of reports) {
       const before = known.get(report.uuid);
       if (before !== undefined) {
@@ -126,7 +128,7 @@ export function createObserver(deps: Deps): Observer {
 
   const onDomain = async (uuid: string, edge: Edge | undefined, rebooted = false): Promise<void> => {
     const before = known.get(uuid);
-    const report = await describeDomain(uuid, hypervisor);
+    const report = await describe(uuid);
     const subject = report.vmId === '' && before !== undefined ? before.report : report;
     const edges = nextEdges(before?.edges ?? [], edge);
     if (edge !== undefined) {
@@ -181,7 +183,7 @@ export function createObserver(deps: Deps): Observer {
       reason: hypervisor.connected ? '' : reason,
       domains: [...known.values()].map((one) => one.report),
     }),
-    report: async (uuid) => remember(await describeDomain(uuid, hypervisor)),
+    report: async (uuid) => remember(await describe(uuid)),
     setAddresses(uuid, addresses) {
       const entry = known.get(uuid);
       if (entry?.report.state !== 'running') return;

@@ -34,7 +34,7 @@ export async function provision(
     if (plan.seedPath !== undefined) await deps.host.files.writeAtomic(plan.seedPath, seedOf(record), 0o600);
     deps.fault('provision.seed-written');
     context.signal.throwIfAborted();
-    await deps.hypervisor.defineDomain(plan.xml);
+    await deps.definitions.ensure(record.uuid, plan.xml);
     deps.fault('provision.defined');
     if (record.spec.autostart === true) await deps.hypervisor.setAutostart(record.uuid, true);
     undo.commit();

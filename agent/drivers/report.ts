@@ -4,11 +4,36 @@ import type { Hypervisor } from '../hypervisor.js';
 import { readDomain, type DomainData } from '../xml/read-domain.js';
 import { isActive, stateOf } from './domain-state.js';
 
+export type DomainReader = (xml: string) => DomainData;
+
+/**
+ * Reads an XML once: a start alone has three reasons to look at the same one, and it takes a millisecond or two. Keeps as
+ * many as there are domains on a large host.
+ */
+export function createDomainReader(): DomainReader {
+  const known = new Map<string, DomainData>();
+  return (xml) => {
+    const data = known.get(xml) ?? readDomain(xml);
+    // The one used last is the newest: the oldest makes room.
+    known.delete(xml);
+    known.set(xml, data);
+    const [oldest] = known.keys();
+    if (known.size > READ_DOMAINS && oldest !== undefined) known.delete(oldest);
+    return data;
+  };
+}
+
+const READ_DOMAINS = 500;
+
 /** What a domain is now, asked of libvirt; `gone` when it is not defined any more. Two calls side by side. */
-export async function describeDomain(uuid: string, hypervisor: Hypervisor): Promise<DomainReport> {
+export async function describeDomain(
+  uuid: string,
+  hypervisor: Hypervisor,
+  read: DomainReader = readDomain,
+): Promise<DomainReport> {
   const [{ state, reason: said }, data] = await Promise.all([
     stateOf(hypervisor, uuid),
-    readOrUndefined(uuid, hypervisor),
+    readOrUndefined(uuid, hypervisor, read),
   ]);
   const reason = state === 'shutoff' && data !== undefined ? await shutoffReason(uuid, said, hypervisor) : said;
   const active = isActive(state);
@@ -39,9 +64,13 @@ async function shutoffReason(uuid: string, said: string, hypervisor: Hypervisor)
   return said === 'saved' ? 'unknown' : said;
 }
 
-async function readOrUndefined(uuid: string, hypervisor: Hypervisor): Promise<DomainData | undefined> {
+async function readOrUndefined(
+  uuid: string,
+  hypervisor: Hypervisor,
+  read: DomainReader,
+): Promise<DomainData | undefined> {
   try {
-    return readDomain(await hypervisor.domainXml(uuid));
+    return read(await hypervisor.domainXml(uuid));
   } catch (error) {
     if (error instanceof OstlerError && error.code !== 'NOT_FOUND') throw error;
     // Gone; or a domain of somebody else in an XML that we do not understand: not ours to report.

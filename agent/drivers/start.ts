@@ -7,6 +7,7 @@ import type { DriverDeps } from './deps.js';
 import { refuseSavedMemory, stateOf, unless } from './domain-state.js';
 import { noteRenewedDisk, refuseDiskInSnapshot } from './snapshots/guard.js';
 import { settleForStart } from './snapshots/start.js';
+import type { VolumeStep } from '../core/volume-plan.js';
 import { watchDomain } from './domain-watch.js';
 import { refuseChain, replaceDisk, rootVolume } from './rebuild-root.js';
 
@@ -19,19 +20,23 @@ const SETTLE_MS = 30_000;
  */
 export async function start(command: Command<'start'>, context: CommandContext, deps: DriverDeps): Promise<Facts> {
   const { record, images } = command.body;
-  const { hypervisor, fault } = deps;
+  const { hypervisor, definitions, fault } = deps;
+  const planning = planVm(record, images, { room: false }, deps);
+  planning.catch(() => undefined);
   const state = await settled(record.uuid, context, deps);
   if (state === 'running') return { already: 'true' };
   if (state === 'paused')
     throw new OstlerError('WRONG_STATE', `${record.id} is paused, not stopped.`, { remedy: 'Resume it instead.' });
   if (state === 'shutoff') await refuseSavedMemory(record, hypervisor);
-  await settleForStart(record, state !== 'gone', context, deps);
-  const plan = await planVm(record, images, { room: false }, deps);
+  const { plan, current } = await settledPlan(await planning, state !== 'gone', { record, images, context, deps });
+  // Before anything is fetched or written.
+  await Promise.all(plan.volumes.map((volume) => requireFile(volume, deps)));
+  await context.recorded;
   await ensureFiles(plan, record, images, context, deps);
   fault('start.files-there');
   if (record.spec.resetRootAtReboot === true) await resetRoot(plan, record, context, deps);
   context.signal.throwIfAborted();
-  await hypervisor.defineDomain(plan.xml);
+  if (!current) await definitions.define(record.uuid, plan.xml);
   fault('start.defined');
   if (record.spec.autostart === true) await hypervisor.setAutostart(record.uuid, true);
   deps.intents.set(record.uuid, 'none');
@@ -43,6 +48,26 @@ export async function start(command: Command<'start'>, context: CommandContext, 
   }
   fault('start.created');
   return Object.fromEntries(plan.volumes.map((volume) => [`volume.${volume.diskName}`, volume.path]));
+}
+
+/**
+ * Disks with snapshots are brought to rest before anything is built on them; a definition that is not the one that we wrote
+ * is looked at before it is replaced.
+ */
+async function settledPlan(
+  planned: VmPlan,
+  defined: boolean,
+  about: { record: VmRecord; images: readonly ImageRef[]; context: CommandContext; deps: DriverDeps },
+): Promise<{ readonly plan: VmPlan; readonly current: boolean }> {
+  const { record, images, context, deps } = about;
+  const isCurrent = (plan: VmPlan): Promise<boolean> => deps.definitions.isCurrent(record.uuid, plan.xml);
+  const current = await isCurrent(planned);
+  if (!planned.chained && (current || !defined)) return { plan: planned, current };
+  await context.recorded;
+  await settleForStart(record, defined, context, deps);
+  if (!planned.chained) return { plan: planned, current };
+  const plan = await planVm(record, images, { room: false }, deps);
+  return { plan, current: await isCurrent(plan) };
 }
 
 /** M-034: what the guest wrote to its root disk does not outlive its life. */
@@ -84,21 +109,24 @@ async function ensureFiles(
   deps: DriverDeps,
 ): Promise<void> {
   const { files } = deps.host;
-  for (const volume of plan.volumes) {
-    if (volume.kind === 'iso' || (await files.exists(volume.path))) continue;
-    throw new OstlerError('STORAGE_ERROR', `The disk ${volume.diskName} is not there: ${volume.path}`, {
-      remedy: 'Look whether its pool is mounted; restore the file from a backup if it is lost.',
-      metadata: { path: volume.path },
-    });
-  }
-  for (const step of plan.images) {
+  const fetching = plan.images.map(async (step) => {
     const image = images.find((one) => one.id === step.imageId);
-    if (image === undefined) continue;
+    if (image === undefined) return;
     const progress = (percent: number): void => context.progress(percent, `fetching image ${image.id}: ${percent} %`);
     await deps.images.ensure(step.path, image, progress, context.signal);
-  }
-  await files.makeDirectory(plan.directory, 0o700);
-  if (plan.seedPath !== undefined) await ensureSeed(plan.seedPath, seedOf(record), deps);
+  });
+  const seed = plan.seedPath === undefined ? undefined : ensureSeed(plan.seedPath, seedOf(record), deps);
+  // To the end of all of them: none may still be writing when the command has failed.
+  const results = await Promise.allSettled([...fetching, files.makeDirectory(plan.directory, 0o700), seed]);
+  for (const result of results) if (result.status === 'rejected') throw result.reason;
+}
+
+async function requireFile(volume: VolumeStep, deps: DriverDeps): Promise<void> {
+  if (volume.kind === 'iso' || (await deps.host.files.exists(volume.path))) return;
+  throw new OstlerError('STORAGE_ERROR', `The disk ${volume.diskName} is not there: ${volume.path}`, {
+    remedy: 'Look whether its pool is mounted; restore the file from a backup if it is lost.',
+    metadata: { path: volume.path },
+  });
 }
 
 /** Written only when it changed: a start should not wait for an fsync that changes nothing. */

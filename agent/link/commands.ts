@@ -6,7 +6,14 @@ import type { FaultPoint } from '../../proto/kit/fault.js';
 import type { Log } from '../../proto/kit/log.js';
 import type { DomainReport } from '../../proto/model/host.js';
 import { toErrorDetail } from '../../proto/status.js';
-import { parseCommand, type Command, type CommandContext, type Executors, type Facts } from '../command.js';
+import {
+  LOOKS_FIRST,
+  parseCommand,
+  type Command,
+  type CommandContext,
+  type Executors,
+  type Facts,
+} from '../command.js';
 import type { Journal } from '../journal.js';
 import type { JournalEntry } from '../journal-entry.js';
 import { createKeyedQueue } from './keyed-queue.js';
@@ -92,7 +99,7 @@ export function createCommandRunner(deps: Deps): CommandRunner {
   };
 }
 
-function refuseStale(command: Command, journal: Journal): void {
+function refuseStale(command: Pick<Command, 'vmId' | 'epoch'>, journal: Journal): void {
   if (command.vmId === '') return;
   const newest = journal.epochs.newest(command.vmId);
   if (command.epoch >= newest) return;
@@ -135,50 +142,59 @@ function mayHaveMoved(entry: JournalEntry, bootId: string): boolean {
 }
 
 async function execute(command: Command, wire: Uint8Array | undefined, signal: AbortSignal, deps: Deps): Promise<void> {
-  const { id, vmId, epoch, body } = command;
-  if (wire !== undefined) {
-    try {
-      // Again: a newer assignment may have come while this one waited for its turn.
-      refuseStale(command, deps.journal);
-      await deps.journal.epochs.raise(vmId, epoch);
-      await deps.journal.begin({ id, vmId, epoch, kind: body.kind, command: wire });
-    } catch (error) {
-      deps.onResult(failure(id, error));
-      return;
-    }
-  }
+  const recorded = wire === undefined ? Promise.resolve() : record(command, wire, deps);
   const started = deps.clock.monotonic();
-  const result = await run(command, signal, deps);
+  // Nothing was begun, so nothing is recorded.
+  const refused = recorded.then(
+    () => false,
+    (error: unknown) => {
+      deps.onResult(failure(command.id, error));
+      return true;
+    },
+  );
+  const looksFirst = LOOKS_FIRST.has(command.body.kind);
+  if (!looksFirst && (await refused)) return;
+  const result = await run(command, recorded, signal, deps);
+  if (looksFirst && (await refused)) return;
   // The agent ends: unfinished stays unfinished, and the next process goes on with it.
   if (deps.signal.aborted && result.ok !== true) return;
-  await deps.journal.done(id, ostler.v1.CommandResult.encode(result).finish());
+  const { id, vmId, body } = command;
+  // What the domain is now goes along with the answer; an answer that is repeated after a crash does without.
+  const [domain] = await Promise.all([
+    command.vmUuid === '' ? undefined : deps.report(command.vmUuid).catch(() => undefined),
+    deps.journal.done(id, ostler.v1.CommandResult.encode(result).finish()),
+  ]);
   const fields = { command: id, kind: body.kind, vm: vmId, ms: Math.round(deps.clock.monotonic() - started) };
   if (result.ok === true) deps.log.info(fields, 'command done');
   else deps.log.warn({ ...fields, reason: result.error?.reason, why: result.error?.message }, 'command failed');
   deps.fault('result.send');
-  deps.onResult(result);
+  deps.onResult({ ...result, domain: domain === undefined ? null : domainReportToWire(domain) });
 }
 
-async function run(command: Command, signal: AbortSignal, deps: Deps): Promise<WireResult> {
+async function record({ id, vmId, epoch, body }: Command, wire: Uint8Array, { journal }: Deps): Promise<void> {
+  // Now: a newer assignment may have come while this one waited for its turn.
+  refuseStale({ vmId, epoch }, journal);
+  await journal.epochs.raise(vmId, epoch);
+  await journal.begin({ id, vmId, epoch, kind: body.kind, command: wire });
+}
+
+async function run(command: Command, recorded: Promise<void>, signal: AbortSignal, deps: Deps): Promise<WireResult> {
   const { id } = command;
   const context: CommandContext = {
     signal,
+    recorded,
     progress: (percent, detail) => deps.onProgress(id, percent, detail),
     notes: deps.journal.get(id)?.notes ?? [],
     note: (text) => deps.journal.note(id, text),
   };
-  let result: WireResult;
   try {
     signal.throwIfAborted();
-    const facts = await dispatch(command, context, deps.executors);
-    result = { command: id, ok: true, facts: { ...facts } };
+    return { command: id, ok: true, facts: { ...(await dispatch(command, context, deps.executors)) } };
   } catch (error) {
     const reason: unknown = signal.aborted ? signal.reason : error;
     if (toOstlerError(error).code === 'INTERNAL') deps.log.error({ err: error, command: id }, 'command met a bug');
-    result = failure(id, error instanceof OstlerError && error.code !== 'CANCELLED' ? error : reason);
+    return failure(id, error instanceof OstlerError && error.code !== 'CANCELLED' ? error : reason);
   }
-  const domain = command.vmUuid === '' ? undefined : await deps.report(command.vmUuid).catch(() => undefined);
-  return { ...result, domain: domain === undefined ? null : domainReportToWire(domain) };
 }
 
 /** The map is exhaustive by its type; the compiler cannot follow the pair of key and argument. */

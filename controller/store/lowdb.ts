@@ -3,105 +3,108 @@ import { join } from 'node:path';
 import { OstlerError } from '../../proto/kit/errors.js';
 import { noFaults, type FaultPoint } from '../../proto/kit/fault.js';
 import type { DocumentKind } from '../core/model.js';
-import { badFile, parseDocument, readDocument, removeDocument, writeDocument } from './document-file.js';
+import { badFile, parseDocument, readDocument } from './document-file.js';
+import { createPlacer } from './placer.js';
 import { createDocumentTable, DOCUMENT_KINDS, type DocumentTable } from './documents.js';
 import { syncDirectory, TEMPORARY, UncertainWrite } from './durable.js';
 import { lockFile } from './lock-file.js';
 import type { Store, Write } from './store.js';
-import { readTransaction, TRANSACTION_FILE, writeTransaction, type Transaction } from './transaction.js';
+import { openTransactionLog, TRANSACTION_FILE, type Transaction, type TransactionLog } from './transaction-log.js';
 
 export interface StoreOptions {
   /** The documents are below `store/` in it: `store/<kind>/<id>.json`. */
   readonly dataDir: string;
+  /** How long a document may change again before it is written to its file, milliseconds; default 500. */
+  readonly settleMs?: number;
 }
+
+const SETTLE_MS = 500;
+/** A log beyond this size begins anew: it is read whole at a start. */
+const LOG_BYTES = 1 << 20;
 
 const LOCK_FILE = 'lock';
 
 /**
  * The embedded store: one JSON file a document, all of them in memory.
  *
- * A commit of one document is one durable replacement of its file. Any other commit is written to `transaction.json` first;
- * from then on it has happened and the caller is answered; the documents follow, and a start after a crash puts in place what is missing. The file of the last such
- * commit stays; applying it again changes nothing, because a document is only touched when its own revision is older, and
- * because a removal always goes through that file and so replaces it. It also carries the revision when the newest document
- * is gone.
+ * A commit is one line of the transaction log: once that is flushed it has happened and the caller is answered. The documents
+ * follow together a moment later, so that one which changes three times in a row (an operation) is written once, and an
+ * answer waits for one flush instead of six. A start after a crash puts in place what is missing. Applying a transaction again
+ * changes nothing, because a document is only touched when its own revision is older. The log begins anew when all its
+ * documents are in place; its last transaction stays, because it carries the revision when the newest document is gone.
  */
 export async function openStore(options: StoreOptions, deps: { readonly fault?: FaultPoint } = {}): Promise<Store> {
   const fault = deps.fault ?? noFaults;
+  const { settleMs = SETTLE_MS } = options;
   const root = join(options.dataDir, 'store');
-  const directoryOf = (kind: DocumentKind): string => join(root, kind);
-  for (const kind of DOCUMENT_KINDS) await mkdir(directoryOf(kind), { recursive: true, mode: 0o700 });
+  for (const kind of DOCUMENT_KINDS) await mkdir(join(root, kind), { recursive: true, mode: 0o700 });
   await syncDirectory(options.dataDir);
   await syncDirectory(root);
   const lock = await lockFile(join(root, LOCK_FILE));
   const table = createDocumentTable();
+  const placer = createPlacer(root, fault);
+  let log: TransactionLog;
+  /** The newest transaction: what the log begins anew with. */
+  let last: Transaction | undefined;
   try {
     await refuseForeign(root);
-    for (const kind of DOCUMENT_KINDS) await loadKind(directoryOf(kind), kind, table);
-    const last = await readTransaction(root);
-    if (last !== undefined) await replay(last, table, (writes) => putDocuments(writes, last.revision));
+    for (const kind of DOCUMENT_KINDS) await loadKind(join(root, kind), kind, table);
+    const opened = await openTransactionLog(root);
+    ({ log } = opened);
+    for (const transaction of opened.transactions) placer.add(replay(transaction, table));
+    last = opened.transactions.at(-1);
+    await placer.place();
   } catch (error) {
     await lock.close();
     throw error;
   }
 
-  async function putDocument(write: Write, revision: number): Promise<void> {
-    const { kind, id } = write;
-    if ('remove' in write) await removeDocument(directoryOf(kind), id);
-    else await writeDocument(directoryOf(kind), { format: 1, kind, id, revision, value: write.put }, fault);
-    fault('store.document-written');
-  }
-
-  /** Puts the documents of a commit in place, all at once: the disk joins their flushes. */
-  async function putDocuments(writes: readonly Write[], revision: number): Promise<void> {
-    // To the end of all of them, whatever one does: none may still be writing when they are tried again.
-    const results = await Promise.allSettled(writes.map((write) => putDocument(write, revision)));
-    for (const result of results) if (result.status === 'rejected') throw result.reason;
-    const emptied = new Set(writes.filter((write) => 'remove' in write).map((write) => write.kind));
-    for (const kind of emptied) await syncDirectory(directoryOf(kind));
-  }
-
-  /** A commit that has happened by its transaction file, while its documents are not in place yet. */
-  let unfinished: Transaction | undefined;
   let broken: OstlerError | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let tail: Promise<unknown> = Promise.resolve();
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const result = tail.then(work);
+    tail = result.catch(() => undefined);
+    return result;
+  };
+
+  /** In turn: a log that has grown begins anew, for which all documents must be in place; so do those that failed before. */
+  async function settle(): Promise<void> {
+    try {
+      await placer.place();
+    } catch (error) {
+      // Nothing is lost: it is tried again before the next commit, which is refused as long as it fails.
+      throw diskError(error);
+    }
+    if (last === undefined || log.size <= LOG_BYTES) return;
+    const first = last;
+    await decide(() => log.restart(first));
+  }
 
   async function commitNow(writes: readonly Write[]): Promise<number> {
     if (broken !== undefined) throw broken;
     table.check(writes);
     // What could not be read again must not get in: it would keep the next start from opening the store.
     for (const write of writes) if ('put' in write) parseDocument(write.kind, write.put, `${write.kind} ${write.id}`);
-    await finishEarlier();
-    const revision = table.revision + 1;
-    const [first] = writes;
-    if (first === undefined) return table.revision;
+    if (placer.failed || log.size > LOG_BYTES) await settle();
+    if (writes.length === 0) return table.revision;
+    const transaction = { revision: table.revision + 1, writes };
     fault('store.committing');
-    if (writes.length === 1 && 'put' in first) await decide(() => putDocuments(writes, revision));
-    else {
-      await decide(() => writeTransaction(root, { revision, writes }, fault));
-      fault('store.transaction-written');
-      // Durable from here on. The documents follow at once, before the next commit or, after a crash, at the next start.
-      unfinished = { revision, writes };
-    }
+    await decide(() => log.append(transaction));
     fault('store.committed');
-    table.apply(writes, revision);
-    return revision;
-  }
-
-  /** A failure here loses nothing: it is tried again before the next commit, which is refused as long as it fails. */
-  async function finishEarlier(): Promise<void> {
-    if (unfinished === undefined) return;
-    const { writes, revision } = unfinished;
-    try {
-      await putDocuments(writes, revision);
-    } catch (error) {
-      throw diskError(error);
-    }
-    unfinished = undefined;
+    last = transaction;
+    placer.add(transaction);
+    table.apply(writes, transaction.revision);
+    timer ??= setTimeout(() => {
+      timer = undefined;
+      placer.place().catch(() => undefined);
+    }, settleMs);
+    return transaction.revision;
   }
 
   /**
-   * The write that decides a commit. A failure before the rename leaves the old state. After it nobody knows what the disk
-   * has, so nothing more is written until the store is opened anew and looks.
+   * The write that decides a commit. After one that failed half-way nobody knows what the disk has, so nothing more is
+   * written until the store is opened anew and looks.
    */
   async function decide(write: () => Promise<void>): Promise<void> {
     try {
@@ -113,7 +116,6 @@ export async function openStore(options: StoreOptions, deps: { readonly fault?: 
     }
   }
 
-  let tail: Promise<unknown> = Promise.resolve();
   return {
     get revision() {
       return table.revision;
@@ -124,14 +126,13 @@ export async function openStore(options: StoreOptions, deps: { readonly fault?: 
     commit: (writes) => {
       // A copy: what the caller does to its objects meanwhile must not get into the store.
       const own = structuredClone(writes);
-      const result = tail.then(() => commitNow(own));
-      tail = result.then(finishEarlier).catch(() => undefined);
-      return result;
+      return inTurn(() => commitNow(own));
     },
     close: async () => {
-      await tail;
-      await finishEarlier().catch(() => undefined);
+      clearTimeout(timer);
+      await inTurn(settle).catch(() => undefined);
       broken = new OstlerError('STORE_ERROR', 'The store is closed.');
+      await log.close();
       await lock.close();
     },
   };
@@ -153,22 +154,15 @@ async function refuseForeign(root: string): Promise<void> {
   }
 }
 
-/** Brings the documents up to the last transaction. */
-async function replay(
-  transaction: Transaction,
-  table: DocumentTable,
-  put: (writes: readonly Write[]) => Promise<void>,
-): Promise<void> {
-  const { revision } = transaction;
-  const missing = transaction.writes.filter((write) => {
+/** Brings the table up to a transaction; returns what of it is not in the documents. */
+function replay({ revision, writes }: Transaction, table: DocumentTable): Transaction {
+  const missing = writes.filter((write) => {
     const present = table.get(write.kind, write.id)?.revision;
     return 'remove' in write ? present !== undefined && present < revision : (present ?? 0) < revision;
   });
-  if (missing.length > 0) {
-    await put(missing);
-    table.apply(missing, revision);
-  }
+  if (missing.length > 0) table.apply(missing, revision);
   table.advanceTo(revision);
+  return { revision, writes: missing };
 }
 
 function diskError(error: unknown): OstlerError {

@@ -1,6 +1,7 @@
 import { createAccelerator } from '../../agent/drivers/accelerator.js';
 import type { CommandBody, CommandContext, Executors, Facts, RecordChange } from '../../agent/command.js';
 import { planChange } from '../../agent/drivers/change-plan.js';
+import { createDefinitions } from '../../agent/drivers/definitions.js';
 import type { DriverDeps } from '../../agent/drivers/deps.js';
 import { createIntents } from '../../agent/drivers/intents.js';
 import { createExecutors } from '../../agent/drivers/lifecycle.js';
@@ -70,6 +71,7 @@ export async function startApplyRig(record: VmRecord, options: { start?: boolean
   const noContext = (): CommandContext => ({
     signal: new AbortController().signal,
     progress: () => undefined,
+    recorded: Promise.resolve(),
     notes: [],
     note: () => Promise.resolve(),
   });
@@ -86,6 +88,7 @@ export async function startApplyRig(record: VmRecord, options: { start?: boolean
       const context = {
         signal: new AbortController().signal,
         progress: () => undefined,
+        recorded: Promise.resolve(),
         notes: [...notes],
         note: (text: string) => {
           if (dead) return Promise.reject(new OstlerError('INTERNAL', 'killed'));
@@ -103,6 +106,7 @@ export async function startApplyRig(record: VmRecord, options: { start?: boolean
     images: { ensure: () => Promise.resolve(), forget: () => Promise.resolve() },
     layout: createLayout('/data'),
     accelerator: createAccelerator('tcg', { host, log }),
+    definitions: createDefinitions(hypervisor),
     intents: createIntents(),
     clock: FAST,
     fault: (name) => rig.onFault(name),

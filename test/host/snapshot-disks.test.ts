@@ -140,6 +140,7 @@ async function makeBench(directory: string, number: number): Promise<Bench> {
 const CONTEXT: CommandContext = {
   signal: new AbortController().signal,
   progress: () => undefined,
+  recorded: Promise.resolve(),
   notes: [],
   note: () => Promise.resolve(),
 };

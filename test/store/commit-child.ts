@@ -9,7 +9,8 @@ import { aHost, anImage, aVm } from './documents.js';
 
 const [, , mode = '', dataDir = ''] = process.argv;
 await mkdir(dataDir, { recursive: true });
-const store = await openStore({ dataDir });
+writeSync(2, 'MARK open\n');
+const store = await openStore({ dataDir, settleMs: mode === 'trace' ? 60_000 : 20 });
 const events = await openEventLog({ dataDir }, { clock: systemClock });
 
 function anEvent(message: string) {
@@ -41,7 +42,7 @@ if (mode === 'trace') {
   );
   await marked('remove', () => store.commit([{ kind: 'vm', id: 'i-1', expect: 2, remove: true }]));
   await marked('event', () => events.append(anEvent('one')));
-  await store.close();
+  await marked('close', () => store.close());
 } else {
   for (;;) {
     const before = store.get('vm', 'i-1');

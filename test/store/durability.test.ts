@@ -34,51 +34,49 @@ function callsBetween(trace: string, from: string, to: string): Call[] {
 
 const noStrace = strace ? {} : { skip: 'strace is not installed' };
 
-void t.test('system calls: data, then name, then directory, all before the commit resolves', noStrace, async (t) => {
-  const dataDir = await mkdtemp(join(tmpdir(), 'ostler-fsync-'));
-  t.teardown(() => rm(dataDir, { recursive: true, force: true }));
-  const out = join(dataDir, 'trace');
-  const data = join(dataDir, 'data');
-  const calls = 'trace=fsync,fdatasync,rename,renameat,renameat2,unlink,write';
-  // One thread in libuv's pool: the trace has no calls cut in two.
-  await promisify(execFile)('strace', ['-f', '-y', '-e', calls, '-o', out, process.execPath, CHILD, 'trace', data], {
-    env: { ...process.env, UV_THREADPOOL_SIZE: '1' },
-  });
-  const trace = await readFile(out, 'utf8');
+void t.test(
+  'system calls: the log before the commit resolves; then data, name, directory of each document',
+  noStrace,
+  async (t) => {
+    const dataDir = await mkdtemp(join(tmpdir(), 'ostler-fsync-'));
+    t.teardown(() => rm(dataDir, { recursive: true, force: true }));
+    const out = join(dataDir, 'trace');
+    const data = join(dataDir, 'data');
+    const calls = 'trace=fsync,fdatasync,rename,renameat,renameat2,unlink,write';
+    // One thread in libuv's pool: the trace has no calls cut in two.
+    await promisify(execFile)('strace', ['-f', '-y', '-e', calls, '-o', out, process.execPath, CHILD, 'trace', data], {
+      env: { ...process.env, UV_THREADPOOL_SIZE: '1' },
+    });
+    const trace = await readFile(out, 'utf8');
 
-  const one = callsBetween(trace, 'MARK single', 'MARK single-done');
-  t.same(
-    one.map(({ name, target }) => `${name} ${target.replace(data, '')}`),
-    ['flush /store/host/h-1.json.tmp', `rename /store/host/h-1.json`, 'flush /store/host'],
-    'one document',
-  );
+    const shown = (from: string, to: string): string[] =>
+      callsBetween(trace, from, to).map(({ name, target }) => `${name} ${target.replace(data, '')}`);
+    for (const what of ['single', 'multi', 'remove'])
+      t.same(
+        shown(`MARK ${what}`, `MARK ${what}-done`),
+        ['flush /store/transactions.jsonl'],
+        `${what}: one flush decides`,
+      );
+    const before = shown('MARK open', 'MARK single');
+    t.ok(before.includes('flush /store'), `the log's own name is durable before its first line: ${before.join(', ')}`);
 
-  const shown = (calls: readonly Call[]): string[] =>
-    calls.map(({ name, target }) => `${name} ${target.replace(data, '')}`);
-  const decided = ['flush /store/transaction.json.tmp', 'rename /store/transaction.json', 'flush /store'];
-  const many = shown(callsBetween(trace, 'MARK multi', 'MARK multi-done'));
-  t.same(many.slice(0, 3), decided, 'two documents: the transaction is on disk when the commit resolves');
-  const removal = shown(callsBetween(trace, 'MARK remove', 'MARK remove-done'));
-  const placed = removal.slice(0, removal.indexOf(decided[0] ?? ''));
-  const before = [...many.slice(3), ...placed];
-  for (const file of ['host/h-1', 'vm/i-1']) {
-    const directory = `/store/${file.split('/')[0] ?? ''}`;
-    const order = [`flush /store/${file}.json.tmp`, `rename /store/${file}.json`, `flush ${directory}`];
-    const places = order.map((call) => before.lastIndexOf(call));
-    t.ok(
-      places.every((place, index) => place > (places[index - 1] ?? -1)),
-      `${file}: ${before.join(', ')}`,
+    const placed = shown('MARK close', 'MARK close-done');
+    const order = ['flush /store/host/h-1.json.tmp', 'rename /store/host/h-1.json', 'flush /store/host'];
+    t.same(
+      placed.filter((call) => call.includes('/host')),
+      order,
+      'the document follows: data, name, directory; once for both of its changes',
     );
-  }
-  t.same(
-    removal.slice(placed.length),
-    decided,
-    'a removal: decided by its transaction, which waits for the one before',
-  );
+    t.same(
+      placed.filter((call) => call.includes('/vm')),
+      ['flush /store/vm'],
+      'of the one that was removed, only the removal',
+    );
 
-  const event = callsBetween(trace, 'MARK event', 'MARK event-done');
-  t.match(event.at(-1)?.target, /events\/0{15}1\.jsonl$/, 'an event is flushed before append resolves');
-});
+    const event = callsBetween(trace, 'MARK event', 'MARK event-done');
+    t.match(event.at(-1)?.target, /events\/0{15}1\.jsonl$/, 'an event is flushed before append resolves');
+  },
+);
 
 /** Commits in a loop until it is killed; what it wrote to stdout was acknowledged. */
 async function killWhileCommitting(dataDir: string, afterMs: number): Promise<{ vm: number; event: number }> {

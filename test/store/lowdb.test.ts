@@ -1,8 +1,9 @@
-import { mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { appendFile, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { openStore } from '../../controller/store/lowdb.js';
+import { eventually } from '../e2e/eventually.js';
 import { storeContract } from './contract.js';
 import { aHost, aToken, aVm, id } from './documents.js';
 
@@ -32,28 +33,75 @@ void t.test('a second controller cannot open the same store', async (t) => {
   await (await openStore({ dataDir })).close();
 });
 
-void t.test('a transaction that a crash cut off is finished at the next start, and only once', async (t) => {
+void t.test('what a crash kept from its file is put in place at the next start, and only once', async (t) => {
   const dataDir = await temporary(t);
   let store = await openStore({ dataDir });
   await store.commit([{ kind: 'host', id: 'h-1', expect: 0, put: aHost(1) }]);
   await store.close();
-  // The state right after the transaction file was renamed: decided, no document written.
-  const writes = [
+  // The state right after two lines were flushed: decided, no document written; and half a line that was not.
+  const second = [
     { kind: 'host', id: 'h-1', expect: 1, remove: true },
     { kind: 'vm', id: id('i', 1), expect: 0, put: aVm(1) },
   ];
-  const file = join(dataDir, 'store', 'transaction.json');
-  await writeFile(file, JSON.stringify({ format: 1, revision: 2, writes }));
+  const third = [{ kind: 'vm', id: id('i', 1), expect: 2, put: aVm(1, { settled: 'stopped' }) }];
+  const file = join(dataDir, 'store', 'transactions.jsonl');
+  await appendFile(file, `${JSON.stringify({ format: 1, revision: 2, writes: second })}\n`);
+  await appendFile(file, `${JSON.stringify({ format: 1, revision: 3, writes: third })}\n{"format":1,"revi`);
   store = await openStore({ dataDir });
-  t.equal(store.revision, 2);
+  t.equal(store.revision, 3);
   t.equal(store.get('host', 'h-1'), undefined);
-  t.equal(store.get('vm', id('i', 1))?.revision, 2);
-  // Later single commits do not touch the transaction file; replaying it must not take them back.
-  await store.commit([{ kind: 'vm', id: id('i', 1), expect: 2, put: aVm(1, { settled: 'error' }) }]);
+  t.equal(store.get('vm', id('i', 1))?.value.settled, 'stopped');
+  t.same(await readdir(join(dataDir, 'store/host')), [], 'in the files, too');
+  await store.commit([{ kind: 'vm', id: id('i', 1), expect: 3, put: aVm(1, { settled: 'error' }) }]);
+  await store.close();
+  for (const round of [1, 2]) {
+    store = await openStore({ dataDir });
+    t.equal(store.get('vm', id('i', 1))?.value.settled, 'error', `start ${round}`);
+    t.equal(store.revision, 4);
+    await store.close();
+  }
+});
+
+void t.test('a document is made, removed and made again: each start ends with the last of it', async (t) => {
+  const dataDir = await temporary(t);
+  let store = await openStore({ dataDir, settleMs: 60_000 });
+  await store.commit([{ kind: 'vm', id: 'i-1', expect: 0, put: aVm(1) }]);
+  await store.commit([{ kind: 'vm', id: 'i-1', expect: 1, remove: true }]);
+  await store.commit([{ kind: 'vm', id: 'i-1', expect: 0, put: aVm(1, { settled: 'error' }) }]);
+  await store.commit([{ kind: 'vm', id: 'i-2', expect: 0, put: aVm(2) }]);
+  await store.commit([{ kind: 'vm', id: 'i-2', expect: 4, remove: true }]);
   await store.close();
   store = await openStore({ dataDir });
-  t.equal(store.get('vm', id('i', 1))?.value.settled, 'error');
-  t.equal(store.revision, 3);
+  t.equal(store.get('vm', 'i-1')?.revision, 3);
+  t.equal(store.get('vm', 'i-2'), undefined);
+  t.equal(store.revision, 5, 'no document carries it any more, the log does');
+  await store.close();
+});
+
+void t.test('a document that changes often is written once; the log begins anew when it has grown', async (t) => {
+  const dataDir = await temporary(t);
+  const points: string[] = [];
+  let store = await openStore({ dataDir, settleMs: 60_000 }, { fault: (name) => points.push(name) });
+  const log = async (): Promise<number> => (await stat(join(dataDir, 'store', 'transactions.jsonl'))).size;
+  const note = 'x'.repeat(50_000);
+  let largest = 0;
+  let restarts = 0;
+  for (let round = 0; round < 60; round += 1) {
+    await store.commit([
+      { kind: 'host', id: 'h-1', expect: round, put: aHost(1, { certificateSerial: `${note}${round}` }) },
+    ]);
+    const size = await log();
+    if (size < largest) restarts += 1;
+    largest = Math.max(largest, size);
+  }
+  t.ok(largest > 1_000_000 && largest < 1_200_000, `${largest} bytes`);
+  t.ok(restarts >= 2, `${restarts} times`);
+  const written = points.filter((name) => name === 'store.document-written').length;
+  t.ok(written >= 1 && written <= 3, `${written} times for 60 commits`);
+  await store.close();
+  store = await openStore({ dataDir });
+  t.equal(store.get('host', 'h-1')?.value.certificateSerial, `${note}59`);
+  t.equal(store.revision, 60);
   await store.close();
 });
 
@@ -71,8 +119,8 @@ void t.test('files that are not ours or do not parse are refused with their name
     ['store/token/ci.json', good.replace('"name":"ci"', '"name":"ci","extra":1'), /extra|Unrecognized/],
     ['store/token/README', 'x', /token\/README/],
     ['store/notes.txt', 'x', /notes\.txt/],
-    ['store/transaction.json', '{', /transaction\.json/],
-    ['store/transaction.json', '{"format":1,"revision":0,"writes":[]}', /transaction\.json/],
+    ['store/transactions.jsonl', '{\n', /transactions\.jsonl, line 1/],
+    ['store/transactions.jsonl', '{"format":1,"revision":0,"writes":[]}\n', /transactions\.jsonl, line 1/],
   ];
   for (const [path, content, expected] of cases) {
     const dataDir = await temporary(t);
@@ -106,34 +154,43 @@ void t.test('files are for their owner only', async (t) => {
   const dataDir = await temporary(t);
   const store = await openStore({ dataDir });
   await store.commit([{ kind: 'token', id: 'ci', expect: 0, put: aToken('ci') }]);
+  t.equal((await stat(join(dataDir, 'store/transactions.jsonl'))).mode & 0o777, 0o600);
+  await store.close();
   t.equal((await stat(join(dataDir, 'store/token/ci.json'))).mode & 0o777, 0o600);
   t.equal((await stat(join(dataDir, 'store/token'))).mode & 0o777, 0o700);
-  await store.close();
 });
 
-void t.test('a disk that refuses: the old state stays, or the commit is caught up with', async (t) => {
-  const dataDir = await temporary(t);
-  const [hosts, away] = [join(dataDir, 'store/host'), join(dataDir, 'away')];
-  let store = await openStore({ dataDir });
-  await store.commit([{ kind: 'host', id: 'h-1', expect: 0, put: aHost(1) }]);
-  await rename(hosts, away);
-  const single = store.commit([{ kind: 'host', id: 'h-1', expect: 1, put: aHost(1, { name: 'new' }) }]);
-  await t.rejects(single, { code: 'STORE_ERROR', remedy: /.+/ });
-  t.equal(store.get('host', 'h-1')?.value.name, 'h1');
-  t.equal(store.revision, 1);
-
-  // Decided by its transaction file: it counts, although the documents cannot follow now.
-  await store.commit([
-    { kind: 'host', id: 'h-1', expect: 1, put: aHost(1, { name: 'new' }) },
-    { kind: 'vm', id: 'i-1', expect: 0, put: aVm(1) },
-  ]);
-  t.equal(store.get('host', 'h-1')?.value.name, 'new');
-  await t.rejects(store.commit([{ kind: 'vm', id: 'i-2', expect: 0, put: aVm(2) }]), { code: 'STORE_ERROR' });
-  await rename(away, hosts);
-  await store.commit([{ kind: 'vm', id: 'i-2', expect: 0, put: aVm(2) }]);
-  await store.close();
-  store = await openStore({ dataDir });
-  t.equal(store.get('host', 'h-1')?.value.name, 'new');
-  t.equal(store.get('vm', 'i-2')?.revision, 3);
-  await store.close();
-});
+void t.test(
+  'documents that cannot follow: what was decided counts, and nothing more is taken in until they can',
+  async (t) => {
+    const dataDir = await temporary(t);
+    const [hosts, away] = [join(dataDir, 'store/host'), join(dataDir, 'away')];
+    let store = await openStore({ dataDir, settleMs: 1 });
+    await store.commit([{ kind: 'host', id: 'h-1', expect: 0, put: aHost(1) }]);
+    await eventually('the document in its place', 10, () => readFile(join(hosts, 'h-1.json'), 'utf8'));
+    await rename(hosts, away);
+    await store.commit([
+      { kind: 'host', id: 'h-1', expect: 1, put: aHost(1, { name: 'new' }) },
+      { kind: 'vm', id: 'i-1', expect: 0, put: aVm(1) },
+    ]);
+    t.equal(store.get('host', 'h-1')?.value.name, 'new');
+    await eventually('the first failure', 10, async () => {
+      const failed = await store.commit([]).then(
+        () => false,
+        (error: unknown) => (error as { code: string }).code === 'STORE_ERROR',
+      );
+      if (!failed) throw new Error('not yet');
+    });
+    const refused = store.commit([{ kind: 'vm', id: 'i-2', expect: 0, put: aVm(2) }]);
+    await t.rejects(refused, { code: 'STORE_ERROR', remedy: /.+/ });
+    t.equal(store.get('vm', 'i-2'), undefined);
+    t.equal(store.revision, 2);
+    await rename(away, hosts);
+    await store.commit([{ kind: 'vm', id: 'i-2', expect: 0, put: aVm(2) }]);
+    await store.close();
+    store = await openStore({ dataDir });
+    t.equal(store.get('host', 'h-1')?.value.name, 'new');
+    t.equal(store.get('vm', 'i-2')?.revision, 3);
+    await store.close();
+  },
+);
