@@ -20,9 +20,9 @@ export interface VmPlan {
   readonly seedPath: string | undefined;
   readonly directory: string;
   readonly xml: string;
-  readonly pools: readonly string[];
-  /** Its disks have, or had, snapshots. */
+  /** There is a document of its disks' files: they have, or had, snapshots. */
   readonly chained: boolean;
+  readonly pools: readonly string[];
 }
 
 /** cloud-init runs again when this grows; nothing asks for that yet. */
@@ -64,7 +64,7 @@ export async function planVm(
   );
   const { images: imageSteps } = plan;
   const directory = deps.layout.vmDirectory(record.id);
-  return { images: imageSteps, volumes, seedPath, directory, xml, pools: used.map((pool) => pool.name), chained };
+  return { images: imageSteps, volumes, seedPath, directory, xml, chained, pools: used.map((pool) => pool.name) };
 }
 
 /** With snapshots a disk stands on the newest of its files. */

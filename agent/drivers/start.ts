@@ -28,17 +28,15 @@ export async function start(command: Command<'start'>, context: CommandContext, 
   if (state === 'paused')
     throw new OstlerError('WRONG_STATE', `${record.id} is paused, not stopped.`, { remedy: 'Resume it instead.' });
   if (state === 'shutoff') await refuseSavedMemory(record, hypervisor);
-  const undisturbed = await undisturbedPlan(record, planning, deps);
-  await context.recorded;
-  if (undisturbed === undefined) await settleForStart(record, state !== 'gone', context, deps);
-  const plan = undisturbed ?? (await planVm(record, images, { room: false }, deps));
+  const { plan, current } = await settledPlan(await planning, state !== 'gone', { record, images, context, deps });
   // Before anything is fetched or written.
   await Promise.all(plan.volumes.map((volume) => requireFile(volume, deps)));
+  await context.recorded;
   await ensureFiles(plan, record, images, context, deps);
   fault('start.files-there');
   if (record.spec.resetRootAtReboot === true) await resetRoot(plan, record, context, deps);
   context.signal.throwIfAborted();
-  if (undisturbed === undefined) await definitions.define(record.uuid, plan.xml);
+  if (!current) await definitions.define(record.uuid, plan.xml);
   fault('start.defined');
   if (record.spec.autostart === true) await hypervisor.setAutostart(record.uuid, true);
   deps.intents.set(record.uuid, 'none');
@@ -53,18 +51,23 @@ export async function start(command: Command<'start'>, context: CommandContext, 
 }
 
 /**
- * The plan when libvirt still shows the definition that we made of it, and no disk has snapshots: then nothing was cut off
- * and nothing changed behind our back, and there is nothing to settle or to define anew.
+ * Disks with snapshots are brought to rest before anything is built on them; a definition that is not the one that we wrote
+ * is looked at before it is replaced.
  */
-async function undisturbedPlan(
-  record: VmRecord,
-  planning: Promise<VmPlan>,
-  deps: DriverDeps,
-): Promise<VmPlan | undefined> {
-  // What is wrong with it is said after what was cut off has been ended.
-  const plan = await planning.catch(() => undefined);
-  if (plan === undefined || plan.chained) return undefined;
-  return (await deps.definitions.isCurrent(record.uuid, plan.xml)) ? plan : undefined;
+async function settledPlan(
+  planned: VmPlan,
+  defined: boolean,
+  about: { record: VmRecord; images: readonly ImageRef[]; context: CommandContext; deps: DriverDeps },
+): Promise<{ readonly plan: VmPlan; readonly current: boolean }> {
+  const { record, images, context, deps } = about;
+  const isCurrent = (plan: VmPlan): Promise<boolean> => deps.definitions.isCurrent(record.uuid, plan.xml);
+  const current = await isCurrent(planned);
+  if (!planned.chained && (current || !defined)) return { plan: planned, current };
+  await context.recorded;
+  await settleForStart(record, defined, context, deps);
+  if (!planned.chained) return { plan: planned, current };
+  const plan = await planVm(record, images, { room: false }, deps);
+  return { plan, current: await isCurrent(plan) };
 }
 
 /** M-034: what the guest wrote to its root disk does not outlive its life. */

@@ -1,8 +1,8 @@
 import { createAccelerator } from '../../agent/drivers/accelerator.js';
 import type { CommandBody, CommandContext, Executors, Facts, RecordChange } from '../../agent/command.js';
 import { planChange } from '../../agent/drivers/change-plan.js';
-import type { DriverDeps } from '../../agent/drivers/deps.js';
 import { createDefinitions } from '../../agent/drivers/definitions.js';
+import type { DriverDeps } from '../../agent/drivers/deps.js';
 import { createIntents } from '../../agent/drivers/intents.js';
 import { createExecutors } from '../../agent/drivers/lifecycle.js';
 import { createPools } from '../../agent/drivers/pools.js';
@@ -70,8 +70,8 @@ export async function startApplyRig(record: VmRecord, options: { start?: boolean
   const about = { id: 'c0', operation: 'op-0', vmId: record.id, vmUuid: record.uuid, epoch: 1 };
   const noContext = (): CommandContext => ({
     signal: new AbortController().signal,
-    recorded: Promise.resolve(),
     progress: () => undefined,
+    recorded: Promise.resolve(),
     notes: [],
     note: () => Promise.resolve(),
   });
@@ -87,8 +87,8 @@ export async function startApplyRig(record: VmRecord, options: { start?: boolean
       const command = { id: 'c1', operation: 'op-1', vmId: record.id, vmUuid: record.uuid, epoch: 1 };
       const context = {
         signal: new AbortController().signal,
+        progress: () => undefined,
         recorded: Promise.resolve(),
-    progress: () => undefined,
         notes: [...notes],
         note: (text: string) => {
           if (dead) return Promise.reject(new OstlerError('INTERNAL', 'killed'));

@@ -139,8 +139,8 @@ async function makeBench(directory: string, number: number): Promise<Bench> {
 
 const CONTEXT: CommandContext = {
   signal: new AbortController().signal,
-  recorded: Promise.resolve(),
   progress: () => undefined,
+  recorded: Promise.resolve(),
   notes: [],
   note: () => Promise.resolve(),
 };
