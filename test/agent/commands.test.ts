@@ -39,6 +39,8 @@ async function createRig(test: Pick<Test, 'teardown'>): Promise<Rig> {
   const flushed = new Promise<void>((resolve, reject) => {
     flush = (error) => (error === undefined ? resolve() : reject(error));
   });
+  // On a loaded machine the order may come to the journal only after its flush has failed.
+  flushed.catch(() => undefined);
   const journal: Journal = { ...real, begin: (entry) => flushed.then(() => real.begin(entry)) };
   const executors: Partial<Executors> = {
     start: async (_command, context) => {
@@ -69,7 +71,7 @@ const shutdown = commandFor(record, 'c1', { shutdown: { force: true } });
 void t.test('a start looks around while its order is flushed, and acts only afterwards', async (t) => {
   const { runner, journal, seen, results, flush } = await createRig(t);
   runner.handle(start);
-  await idle();
+  while (seen.length === 0) await idle();
   t.same(seen, ['start looks']);
   t.same(results, []);
   flush();
