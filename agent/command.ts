@@ -160,10 +160,10 @@ function parseSnapshotBody(wire: ostler.v1.Command.$Properties): CommandBody | u
   if (revertSnapshot) return { kind: 'snapshot-revert', ...parseTarget(revertSnapshot, 'command.revert_snapshot') };
   if (deleteSnapshot) return { kind: 'snapshot-delete', ...parseTarget(deleteSnapshot, 'command.delete_snapshot') };
   if (updateSnapshot) {
-    const { name, description, setTags, tags } = updateSnapshot;
+    const { setName, name, setDescription, description, setTags, tags } = updateSnapshot;
     const changes: SnapshotChanges = {
-      ...(typeof name === 'string' ? { name } : {}),
-      ...(typeof description === 'string' ? { description } : {}),
+      ...(setName === true ? { name: name ?? '' } : {}),
+      ...(setDescription === true ? { description: description ?? '' } : {}),
       ...(setTags === true ? { tags: { ...tags } } : {}),
     };
     return { kind: 'snapshot-update', ...parseTarget(updateSnapshot, 'command.update_snapshot'), changes };

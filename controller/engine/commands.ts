@@ -57,10 +57,13 @@ function bodyToWire(body: CommandBody): Partial<WireCommand> {
     case 'snapshot-delete':
       return { deleteSnapshot: { record: vmRecordToWire(body.record), snapshot: body.snapshot } };
     case 'snapshot-update': {
-      const { tags, ...words } = body.changes;
-      const set = tags === undefined ? {} : { setTags: true, tags: { ...tags } };
-      const { snapshot } = body;
-      return { updateSnapshot: { record: vmRecordToWire(body.record), snapshot, ...words, ...set } };
+      const { name, description, tags } = body.changes;
+      const changes = {
+        ...(name === undefined ? {} : { setName: true, name }),
+        ...(description === undefined ? {} : { setDescription: true, description }),
+        ...(tags === undefined ? {} : { setTags: true, tags: { ...tags } }),
+      };
+      return { updateSnapshot: { record: vmRecordToWire(body.record), snapshot: body.snapshot, ...changes } };
     }
     case 'snapshot-flatten':
       return { flatten: { record: vmRecordToWire(body.record), disks: [...body.disks] } };
