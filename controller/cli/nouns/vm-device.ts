@@ -257,7 +257,9 @@ export function addVmPending(parent: Command, shell: Shell): void {
     .addHelpText('after', examples('ostler vm pending web1'))
     .action(
       shell.verb(async (context: Context, vm: string) => {
-        const { pending } = await context.clients().vms.getVm({ vm, pending: true }, { signal: context.io.interrupted });
+        const { pending } = await context
+          .clients()
+          .vms.getVm({ vm, pending: true }, { signal: context.io.interrupted });
         await printList(context, changeView, pending, 'Nothing is pending.');
         return 0;
       }),
