@@ -5,6 +5,7 @@ import type { Hypervisor, HypervisorEvent } from '../hypervisor.js';
 import type { Outbox } from '../outbox.js';
 import { causeOf, edgeEvent, missedEdge, rebootEvent, type Edge } from './edges.js';
 import type { Intents } from './intents.js';
+import { isActive } from './domain-state.js';
 import { createDomainReader, describeDomain, sameReport } from './report.js';
 
 export interface Inventory {
@@ -151,7 +152,8 @@ export function createObserver(deps: Deps): Observer {
       if (!asked) askedReboots.delete(uuid);
       outbox.add(rebootEvent({ uuid, vmId: subject.vmId }, asked, clock.now()));
     }
-    remember(report, edges);
+    if (before !== undefined && endIsUntold(before.report, report, edges)) before.edges = edges;
+    else remember(report, edges);
   };
 
   const onEvent = (event: HypervisorEvent, signal: AbortSignal): Promise<void> => {
@@ -204,6 +206,14 @@ export function createObserver(deps: Deps): Observer {
     },
   };
   return observer;
+}
+
+/**
+ * libvirt shows the end of a domain before its events of it have come, and only they tell why: what is seen in between is
+ * passed over, since "stopped" is always the last of them. When libvirt goes away first, its list makes up for it.
+ */
+function endIsUntold(before: DomainReport, now: DomainReport, edges: readonly Edge[]): boolean {
+  return isActive(before.state) && now.state === 'shutoff' && !edges.some((edge) => edge.event === 'stopped');
 }
 
 /** A life's edges: a start begins a new one. Twenty are more than any exit needs. */
