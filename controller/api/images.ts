@@ -1,5 +1,5 @@
 import type { imageService } from '../../proto/services.js';
-import { enumFromWire, IMAGE_FORMATS, OS_TYPES, parseModel } from '../../proto/convert.js';
+import { enumFromWire, imageDefaultsFromWire, IMAGE_FORMATS, OS_TYPES, parseModel } from '../../proto/convert.js';
 import type { ostler } from '../../proto/gen/ostler.js';
 import type { Clock } from '../../proto/kit/clock.js';
 import { invalidField, OstlerError } from '../../proto/kit/errors.js';
@@ -125,7 +125,14 @@ function imageFromRequest(request: ostler.v1.CreateImageRequest, { newId, clock 
     sha256: parseModel(sha256Schema, request.sha256, 'sha256'),
     requestId: checkRequestId(request.requestId),
     createTime: clock.now(),
+    ...defaultsOf(request),
   };
+}
+
+/** M-031 */
+function defaultsOf({ defaults }: ostler.v1.CreateImageRequest): Pick<ImageDoc, 'defaults'> {
+  const said = imageDefaultsFromWire(defaults ?? {}, 'defaults');
+  return Object.keys(said).length === 0 ? {} : { defaults: said };
 }
 
 /** The image that an earlier call with the same request_id made. */
@@ -137,7 +144,7 @@ function earlierImage(wanted: ImageDoc, store: Store): Stored<ImageDoc> | undefi
     const same = (['name', 'displayName', 'description', 'format', 'osType', 'fileBytes', 'sha256'] as const).every(
       (key) => value[key] === wanted[key],
     );
-    if (same) return stored;
+    if (same && JSON.stringify(value.defaults ?? {}) === JSON.stringify(wanted.defaults ?? {})) return stored;
     throw new OstlerError(
       'REQUEST_ID_REUSED',
       `request_id: was used before for the image ${value.name} (${value.id}).`,

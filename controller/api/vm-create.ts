@@ -137,8 +137,8 @@ export function knownImages(draft: VmDraft, store: Store): Map<string, KnownImag
         remedy: 'Finish its upload first.',
       });
     }
-    const { id, format, virtualSizeBytes, osType } = image;
-    images.set(disk.image, { id, format, virtualSizeBytes, osType });
+    const { id, format, virtualSizeBytes, osType, defaults = {} } = image;
+    images.set(disk.image, { id, format, virtualSizeBytes, osType, defaults });
   }
   return images;
 }

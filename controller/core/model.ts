@@ -5,7 +5,7 @@
  */
 import type { ErrorInfo } from './error-info.js';
 import type { HostFacts } from '../../proto/model/host.js';
-import type { ImageFormat } from '../../proto/model/image.js';
+import type { ImageDefaults, ImageFormat } from '../../proto/model/image.js';
 import type { SnapshotChanges, SnapshotWish } from '../../proto/model/snapshot.js';
 import type { VmRecord, VmSpec } from '../../proto/model/vm.js';
 
@@ -189,6 +189,7 @@ export interface ImageDoc {
   readonly sha256: string;
   readonly requestId: string;
   readonly createTime: number;
+  readonly defaults?: ImageDefaults;
 }
 
 export type Role = 'viewer' | 'operator' | 'admin';

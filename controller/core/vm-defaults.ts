@@ -3,7 +3,7 @@
  * images come in as data. The defaults per OS type are in one table (V-12).
  */
 import type { CloudInit } from '../../proto/model/cloud-init.js';
-import type { ImageFormat } from '../../proto/model/image.js';
+import type { ImageDefaults, ImageFormat } from '../../proto/model/image.js';
 import { MIB, type Disk, type DiskLimits, type Nic, type VmSpec } from '../../proto/model/vm.js';
 
 /** Structurally what proto/convert's `vmSpecDraftFromWire` gives; undefined and '' are "not said". */
@@ -66,6 +66,7 @@ export interface KnownImage {
   readonly format: ImageFormat;
   readonly virtualSizeBytes: number;
   readonly osType: VmSpec['osType'];
+  readonly defaults: ImageDefaults;
 }
 
 export interface Given {
@@ -79,11 +80,12 @@ export interface Given {
 interface OsDefaults {
   readonly diskBus: Disk['bus'];
   readonly nicModel: Nic['model'];
+  readonly firmware: VmSpec['firmware'];
 }
 const OS_DEFAULTS: Readonly<Record<VmSpec['osType'], OsDefaults>> = {
-  linux: { diskBus: 'virtio', nicModel: 'virtio' },
-  windows: { diskBus: 'sata', nicModel: 'e1000e' },
-  other: { diskBus: 'sata', nicModel: 'e1000e' },
+  linux: { diskBus: 'virtio', nicModel: 'virtio', firmware: 'bios' },
+  windows: { diskBus: 'sata', nicModel: 'e1000e', firmware: 'bios' },
+  other: { diskBus: 'sata', nicModel: 'e1000e', firmware: 'bios' },
 };
 
 export const DEFAULT_USER = 'ostler'; // C-085
@@ -94,8 +96,9 @@ const DEFAULT_SHUTDOWN_SECONDS = 90; // C-125
 
 /** A candidate for `vmSpecSchema`, which has the last word on every field. */
 export function completeSpec(draft: VmDraft, given: Given): VmSpec {
-  const osType = draft.osType ?? osTypeOfImages(draft, given) ?? 'linux';
-  const defaults = OS_DEFAULTS[osType];
+  const system = systemImage(draft, given);
+  const osType = draft.osType ?? system?.osType ?? 'linux';
+  const defaults = { ...OS_DEFAULTS[osType], ...system?.defaults };
   const disks = completeDisks(draft.disks, given, defaults);
   const taken = new Set(disks.map((disk) => disk.name));
   const nics = completeNics(draft.nics, given, defaults, taken);
@@ -106,7 +109,7 @@ export function completeSpec(draft: VmDraft, given: Given): VmSpec {
     disks,
     nics,
     osType,
-    firmware: draft.firmware ?? 'bios',
+    firmware: draft.firmware ?? defaults.firmware,
     bootOrder: draft.bootOrder.length > 0 ? [...draft.bootOrder] : defaultBootOrder(disks, nics),
     cloudInit: {
       ...draft.cloudInit,
@@ -123,11 +126,11 @@ export function completeSpec(draft: VmDraft, given: Given): VmSpec {
   };
 }
 
-/** The system of the first disk's image: whoever imported it knew what is inside. */
-function osTypeOfImages(draft: VmDraft, given: Given): VmSpec['osType'] | undefined {
+/** The first disk's image: whoever imported it knew what is inside, and what that needs. M-031 */
+function systemImage(draft: VmDraft, given: Given): KnownImage | undefined {
   for (const disk of draft.disks) {
     const image = given.images.get(disk.image);
-    if (image !== undefined && image.format !== 'iso') return image.osType;
+    if (image !== undefined && image.format !== 'iso') return image;
   }
   return undefined;
 }

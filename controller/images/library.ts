@@ -6,7 +6,7 @@ import type { Clock } from '../../proto/kit/clock.js';
 import { OstlerError } from '../../proto/kit/errors.js';
 import { noFaults, type FaultPoint } from '../../proto/kit/fault.js';
 import type { Log } from '../../proto/kit/log.js';
-import { imageFormatSchema, sha256Schema } from '../../proto/model/image.js';
+import { imageDefaultsSchema, imageFormatSchema, sha256Schema } from '../../proto/model/image.js';
 import { ID_PATTERN, idSchema } from '../../proto/model/names.js';
 import { checkImage, HEADER_BYTES } from '../core/image-format.js';
 import type { ImageDoc } from '../core/model.js';
@@ -62,6 +62,7 @@ const recordSchema: z.ZodType<ImageDoc> = z.strictObject({
   sha256: sha256Schema,
   requestId: z.string(),
   createTime: z.number(),
+  defaults: imageDefaultsSchema.exactOptional(),
 });
 
 export async function openLibrary(folder: string, deps: LibraryDeps): Promise<ImageLibrary> {

@@ -1,6 +1,6 @@
 /** What a document on disk must look like. Parsed when the store is opened; after that the types are trusted. */
 import { z } from 'zod';
-import { imageFormatSchema } from '../../proto/model/image.js';
+import { imageDefaultsSchema, imageFormatSchema } from '../../proto/model/image.js';
 import { snapshotWishSchema } from '../../proto/model/snapshot.js';
 import { vmRecordSchema, vmSpecSchema } from '../../proto/model/vm.js';
 import type { DocumentKind } from '../core/model.js';
@@ -197,6 +197,7 @@ const imageSchema = z.strictObject({
   sha256: z.string(),
   requestId: z.string(),
   createTime: time,
+  defaults: imageDefaultsSchema.exactOptional(),
 });
 
 const tokenSchema = z.strictObject({

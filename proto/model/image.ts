@@ -13,5 +13,13 @@ export const imageRefSchema = z.strictObject({
   sha256: sha256Schema,
 });
 
+/** What its system needs, where whoever makes a VM of it says nothing else. M-031 */
+export const imageDefaultsSchema = z.strictObject({
+  diskBus: z.enum(['virtio', 'scsi', 'sata']).exactOptional(),
+  nicModel: z.enum(['virtio', 'e1000e']).exactOptional(),
+  firmware: z.enum(['bios', 'uefi']).exactOptional(),
+});
+
+export type ImageDefaults = z.infer<typeof imageDefaultsSchema>;
 export type ImageFormat = z.infer<typeof imageFormatSchema>;
 export type ImageRef = z.infer<typeof imageRefSchema>;

@@ -134,6 +134,30 @@ void t.test('V-12 V-16 V-17 V-18: drivers by OS type, several disks and NICs, an
   });
 });
 
+void t.test('M-031: what an image says of its system counts where whoever makes a VM says nothing', async (t) => {
+  const { Firmware } = ostler.v1;
+  const defaults = { diskBus: DiskBus.SCSI, nicModel: NicModel.E1000E, firmware: Firmware.UEFI };
+  const image = await rig.anImage('appliance', { defaults });
+  t.match(image.defaults, defaults);
+  const specOf = async (name: string, spec: ostler.v1.VmSpec.$Properties): Promise<ostler.v1.VmSpec.$Properties> => {
+    const disks = [{ image: 'appliance' }, { sizeBytes: MIB }];
+    const operation = await vms.createVm(blankVm(name, { disks, nics: [{ bridge: 'br0' }], ...spec }));
+    t.equal((await rig.finished(operation)).state, OperationState.SUCCEEDED);
+    return (await vms.getVm({ vm: name })).spec ?? {};
+  };
+  t.match(await specOf('appliance1', {}), {
+    disks: [{ bus: DiskBus.SCSI }, { bus: DiskBus.SCSI }],
+    nics: [{ model: NicModel.E1000E }],
+    firmware: Firmware.UEFI,
+  });
+  const said = { nics: [{ bridge: 'br0', model: NicModel.NIC_VIRTIO }], firmware: Firmware.BIOS };
+  t.match(await specOf('appliance2', said), { disks: [{ bus: DiskBus.SCSI }], ...said }, 'what is said, counts');
+  await t.rejects(rig.anImage('other', { defaults: { diskBus: 77 as never } }), {
+    code: 'INVALID_FIELD',
+    field: 'defaults.disk_bus',
+  });
+});
+
 void t.test('V-13 V-14: topology and CPU type', async (t) => {
   const create = async (name: string, cpu: ostler.v1.Cpu.$Properties): Promise<unknown> => {
     await rig.finished(await vms.createVm(blankVm(name, { cpu })));

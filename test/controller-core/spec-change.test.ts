@@ -11,7 +11,13 @@ const CURRENT: VmSpec = {
   cpu: { vcpus: 2, maxVcpus: 4, sockets: 1, cores: 2, threads: 2, model: 'host-model' },
 };
 const ROOMLESS: VmSpec = { ...CURRENT, cpu: { ...CURRENT.cpu, vcpus: 4 } };
-const IMAGE = { id: 'img-0123456789', format: 'qcow2', virtualSizeBytes: 64 * MIB, osType: 'linux' } as const;
+const IMAGE = {
+  id: 'img-0123456789',
+  format: 'qcow2',
+  virtualSizeBytes: 64 * MIB,
+  osType: 'linux',
+  defaults: {},
+} as const;
 const GIVEN = { images: new Map([[IMAGE.id, IMAGE]]), macs: ['52:54:00:aa:00:01', '52:54:00:aa:00:02'] };
 
 function change(wire: ostler.v1.VmSpec.$Properties, paths: readonly SpecPath[], current = CURRENT): VmSpec {

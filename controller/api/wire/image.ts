@@ -1,5 +1,5 @@
 import type { ostler } from '../../../proto/gen/ostler.js';
-import { enumToWire, IMAGE_FORMATS, IMAGE_STATES, OS_TYPES } from '../../../proto/convert.js';
+import { enumToWire, imageDefaultsToWire, IMAGE_FORMATS, IMAGE_STATES, OS_TYPES } from '../../../proto/convert.js';
 import { toWireTime } from '../../../proto/time.js';
 import type { ImageDoc } from '../../core/model.js';
 import { etagOf, type Stored } from '../../store/store.js';
@@ -21,5 +21,6 @@ export function imageToWire(stored: Stored<ImageDoc>, receivedBytes: number): os
     sha256: image.sha256,
     etag: etagOf(stored),
     createTime: toWireTime(image.createTime),
+    defaults: image.defaults === undefined ? null : imageDefaultsToWire(image.defaults),
   };
 }

@@ -64,7 +64,7 @@ export const STAGES = {
   final: v1.ScriptStage.FINAL,
 } as const;
 
-function choose<T>(text: string | undefined, flag: string, words: Readonly<Record<string, T>>): T | undefined {
+export function choose<T>(text: string | undefined, flag: string, words: Readonly<Record<string, T>>): T | undefined {
   if (text === undefined) return undefined;
   return words[parseChoice(text, flag, Object.keys(words))];
 }

@@ -20,6 +20,19 @@ function toneOf(image: Image): Tone {
   return image.state === v1.ImageState.IMAGE_ERROR ? 'bad' : 'busy';
 }
 
+/** M-031: what VMs of it get where they say nothing else. */
+function defaultsOf({ defaults }: Image): string {
+  const words = [
+    v1.DiskBus[defaults?.diskBus ?? 0],
+    v1.NicModel[defaults?.nicModel ?? 0],
+    v1.Firmware[defaults?.firmware ?? 0],
+  ];
+  const [bus, nic, firmware] = words.map(word);
+  return [bus && `disk bus ${bus}`, nic && `NIC model ${nic}`, firmware && `firmware ${firmware}`]
+    .filter(Boolean)
+    .join(', ');
+}
+
 export const imageView: View<Image> = {
   columns: [
     { header: 'NAME', cell: (image) => image.name ?? '' },
@@ -57,6 +70,7 @@ export const imageView: View<Image> = {
     ['State', image.stateReason ? `${imageState(image)}: ${image.stateReason}` : imageState(image)],
     ['Format', word(v1.ImageFormat[image.format ?? 0])],
     ['OS', word(v1.OsType[image.osType ?? 0])],
+    ['Defaults', defaultsOf(image)],
     ['File size', formatBytes(image.fileBytes ?? 0)],
     ['Virtual size', formatBytes(image.virtualSizeBytes ?? 0)],
     ['SHA-256', image.sha256 ?? ''],

@@ -6,7 +6,7 @@ import { EXIT } from '../codes.js';
 import { confirmLoss } from '../confirm.js';
 import { refuseDryRun, say, type Context } from '../context.js';
 import { parseChoice } from '../input/key-values.js';
-import { OS_TYPES } from '../input/vm-flags.js';
+import { BUSES, choose, FIRMWARES, NIC_MODELS, OS_TYPES, said } from '../input/vm-flags.js';
 import { sendMutation } from '../mutate.js';
 import { printList, printOne } from '../output/print.js';
 import { formatBytes } from '../output/units.js';
@@ -97,6 +97,9 @@ interface ImportFlags {
   readonly os?: string;
   readonly displayName?: string;
   readonly description?: string;
+  readonly diskBus?: string;
+  readonly nicModel?: string;
+  readonly firmware?: string;
 }
 
 function addImport(image: Command, shell: Shell): void {
@@ -107,6 +110,9 @@ function addImport(image: Command, shell: Shell): void {
     .option('--name <name>', "the image's name (default: the file's, without its ending)")
     .option('--format <format>', 'qcow2, raw or iso (default: seen from the file)')
     .option('--os <type>', 'linux, windows or other')
+    .option('--disk-bus <bus>', 'of VMs of it that say nothing else: virtio, scsi or sata')
+    .option('--nic-model <model>', 'of VMs of it that say nothing else: virtio or e1000e')
+    .option('--firmware <kind>', 'of VMs of it that say nothing else: bios or uefi')
     .option('--display-name <text>', 'name for people, in any script')
     .option('--description <text>', 'note for people')
     .addHelpText(
@@ -172,6 +178,11 @@ async function describeFile(
       sha256,
       displayName: flags.displayName ?? '',
       description: flags.description ?? '',
+      defaults: said({
+        diskBus: choose(flags.diskBus, '--disk-bus', BUSES),
+        nicModel: choose(flags.nicModel, '--nic-model', NIC_MODELS),
+        firmware: choose(flags.firmware, '--firmware', FIRMWARES),
+      }),
     };
   } finally {
     progress.end();
