@@ -4,3 +4,4 @@ export * from './convert/host.js';
 export * from './convert/parse.js';
 export * from './convert/snapshot.js';
 export * from './convert/vm.js';
+export * from './convert/volume.js';
