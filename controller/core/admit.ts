@@ -298,7 +298,22 @@ function byKind({ args, view }: Asked, vm: VmDoc): ErrorInfo | undefined {
   if (taken !== undefined || spec === undefined) return taken;
   const host = view.host(vm.hostId);
   const used = host === undefined ? undefined : volumeInUse({ ...vm.record, spec }, host, view);
-  return used ?? noRoom(vm, spec, view);
+  return used ?? growthOff(vm, spec, view) ?? noRoom(vm, spec, view);
+}
+
+/** M-049: what the guide calls dynamic scaling may be switched off; a stopped VM grows all the same. */
+function growthOff(vm: VmDoc, wanted: VmSpec, view: ClusterView): ErrorInfo | undefined {
+  const { name, spec } = vm.record;
+  if (view.policy.liveGrowth || (vm.settled !== 'running' && vm.settled !== 'paused')) return undefined;
+  const cpu = wanted.cpu.vcpus !== spec.cpu.vcpus;
+  if (!cpu && wanted.memory.sizeBytes === spec.memory.sizeBytes) return undefined;
+  return {
+    code: 'WRONG_STATE',
+    message: `${name} runs, and changing ${cpu ? 'vCPUs' : 'memory'} while a VM runs is switched off here.`,
+    field: cpu ? 'spec.cpu.vcpus' : 'spec.memory.size_bytes',
+    remedy: 'Stop the VM first, change it, then start it; or set `liveGrowth: true` in controller.yaml.',
+    metadata: { state: vm.settled },
+  };
 }
 
 /** M-048, M-052: the VM's host must have room for what it becomes; if not, the VM runs on unchanged. */

@@ -52,6 +52,8 @@ export interface Policy {
   readonly memoryReserveBytes: number;
   /** Snapshots that a VM may have (M-089). */
   readonly maxSnapshots: number;
+  /** Whether vCPUs and memory of a running VM may grow (M-049). */
+  readonly liveGrowth: boolean;
 }
 
 export const DEFAULT_POLICY: Policy = {
@@ -59,6 +61,7 @@ export const DEFAULT_POLICY: Policy = {
   cpuOvercommit: 8,
   memoryReserveBytes: 512 * 1024 * 1024,
   maxSnapshots: 16,
+  liveGrowth: true,
 };
 
 export interface ClusterView {
