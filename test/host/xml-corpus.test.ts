@@ -13,6 +13,7 @@ import { resizeMemoryXml } from '../../agent/xml/build-memory.js';
 import { parseXml, serializeNode } from '../../agent/xml/document.js';
 import * as edits from '../../agent/xml/edit.js';
 import { attribute, children, find } from '../../agent/xml/element.js';
+import { withLiveTargets } from '../../agent/xml/live-targets.js';
 import { metadataElements } from '../../agent/xml/metadata.js';
 import { readDomain } from '../../agent/xml/read-domain.js';
 import { readFacts } from '../../agent/xml/read-facts.js';
@@ -151,6 +152,9 @@ function editsFor(xml: string): Edit[] {
   const aliases = requested.flatMap((memory) => attribute(find(memory, 'alias'), 'name') ?? []);
   const firsts = [...devs.slice(-1).map((dev) => ({ dev })), ...macs.slice(0, 1).map((mac) => ({ mac }))];
   return [
+    ...(readable(xml) && devs.length > 0 && new Set(devs).size === of('disk').length
+      ? [{ kind: 'own-targets', apply: (text: string) => withLiveTargets(text, text) }]
+      : []),
     { kind: 'nothing', apply: (text) => edits.editDomain(text, []) },
     one('title', edits.setTitle('새 이름 <2> & "x"'), { text: '새 이름 <2> & "x"' }),
     one('no-title', edits.setTitle(''), { text: '' }),
@@ -182,6 +186,15 @@ function editsFor(xml: string): Edit[] {
       return { kind: 'resize', how: { alias, bytes }, apply: (text) => resizeMemoryXml(text, alias, bytes) };
     }),
   ];
+}
+
+function readable(xml: string): boolean {
+  try {
+    readDomain(xml);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function claimOf({ file, xml }: Source, { kind, how, apply }: Edit): Claim {
@@ -221,7 +234,7 @@ void t.test('an edit of libvirt’s own documents changes what it says and nothi
   t.comment(`${sources.length} documents, ${originals.length} of them as libvirt has them, ${total} edits judged`);
   for (const kind of ['title', 'vcpus', 'memory', 'boot', 'medium', 'add-disk', 'remove-disk', 'add-nic', 'remove-nic'])
     t.ok((counts[kind] ?? 0) >= LEAST, `${kind}: ${counts[kind] ?? 0} judged`);
-  for (const kind of ['record', 'record-and-back', 'switch', 'description', 'nothing', 'two-vcpus'])
+  for (const kind of ['record', 'record-and-back', 'switch', 'description', 'nothing', 'two-vcpus', 'own-targets'])
     t.ok((counts[kind] ?? 0) >= LEAST, `${kind}: ${counts[kind] ?? 0} judged`);
 });
 

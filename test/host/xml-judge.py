@@ -269,7 +269,7 @@ def nothing(_domain, _edit):
 
 
 RULES = {
-    'nothing': nothing, 'title': title, 'no-title': title, 'description': description, 'vcpus': vcpus, 'two-vcpus': vcpus, 'memory': memory,
+    'nothing': nothing, 'own-targets': nothing, 'title': title, 'no-title': title, 'description': description, 'vcpus': vcpus, 'two-vcpus': vcpus, 'memory': memory,
     'boot': boot, 'medium': medium, 'eject': medium, 'add-disk': add, 'add-nic': add, 'remove-disk': remove,
     'remove-nic': remove, 'record': record, 'record-and-back': unrecord, 'switch': switch, 'resize': resize,
 }
