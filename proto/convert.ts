@@ -5,3 +5,4 @@ export * from './convert/image.js';
 export * from './convert/parse.js';
 export * from './convert/snapshot.js';
 export * from './convert/vm.js';
+export * from './convert/volume.js';

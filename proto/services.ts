@@ -77,6 +77,10 @@ export const snapshotService = defineService('ostler.v1.SnapshotService', {
   flattenDisks: unary(v1.FlattenDisksRequest, v1.Operation),
 });
 
+export const volumeService = defineService('ostler.v1.VolumeService', {
+  listVolumes: unary(v1.ListVolumesRequest, v1.ListVolumesResponse),
+});
+
 export const agentLink = defineService('ostler.v1.AgentLink', {
   connect: bidi(v1.AgentMessage, v1.ControllerMessage),
   tunnel: bidi(v1.TunnelFrame, v1.TunnelFrame),

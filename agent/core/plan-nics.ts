@@ -32,6 +32,19 @@ export function planNics({ previous, wanted, live }: PlanInput): PartPlan {
   return { steps, refusals };
 }
 
+/**
+ * V-17: a tag on a port of a Linux bridge needs a bridge that filters VLANs, and somebody who sets the port's VLAN: libvirt
+ * does that from 11.0 on; before, it refuses the whole domain at its start. So it is refused beforehand.
+ */
+export function vlanRefusals(nics: readonly Nic[]): Refusal[] {
+  return nics.flatMap(({ name, vlan }, index) => {
+    if (vlan === undefined) return [];
+    const message = `The NIC ${name} asks for VLAN ${vlan}: frames are not tagged on the ports of Linux bridges.`;
+    const remedy = `Make a bridge on the host that is in VLAN ${vlan} (over a VLAN interface such as eth0.${vlan}), and name that bridge instead.`;
+    return [refuse('UNSUPPORTED', `${NICS}[${index}].vlan`, message, remedy)];
+  });
+}
+
 function later(what: string): Step {
   return { kind: 'write-down', when: 'next-start', field: NICS, what };
 }

@@ -15,6 +15,16 @@ export function releasedFileName(vmId: string, diskName: string, number: number)
   return `ostler-volume-${vmId}-${diskName}${number === 1 ? '' : `-${number}`}.qcow2`;
 }
 
+const RELEASED = /^ostler-volume-(i-[0-9a-z]+)-([a-z][a-z0-9-]*)\.qcow2$/;
+
+/** Which disk a kept volume was, by its name; undefined: it is no volume that we kept. */
+export function parseReleasedName(name: string): { readonly vmId: string; readonly diskName: string } | undefined {
+  const [, vmId, disk] = RELEASED.exec(name) ?? [];
+  if (vmId === undefined || disk === undefined || !idSchema.safeParse(vmId).success) return undefined;
+  // A second volume of the same disk has a number behind the name; a disk called `data-2` is told so, too, as `data`.
+  return { vmId, diskName: disk.replace(/-[1-9][0-9]*$/, '') };
+}
+
 export function seedFileName(vmId: string): string {
   return `ostler-${vmId}-seed.iso`;
 }

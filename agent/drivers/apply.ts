@@ -1,4 +1,6 @@
+import { OstlerError } from '../../proto/kit/errors.js';
 import { UndoStack } from '../../proto/kit/undo.js';
+import type { VmRecord } from '../../proto/model/vm.js';
 import type { Command, CommandContext, Facts } from '../command.js';
 import { describeStep, type Step, type StepKind } from '../core/domain-steps.js';
 import { metadataXml, METADATA_NAMESPACE, METADATA_PREFIX } from '../xml/metadata.js';
@@ -6,7 +8,8 @@ import { withLiveTargets } from '../xml/live-targets.js';
 import { planChange } from './change-plan.js';
 import { refusalError } from './definition.js';
 import type { DriverDeps } from './deps.js';
-import type { StepRun, StepRunners } from './hotplug.js';
+import { stateOf } from './domain-state.js';
+import { factsNow, type StepRun, type StepRunners } from './hotplug.js';
 import { plugVcpus } from './hotplug-cpu.js';
 import { attachDisk, attachScsi, changeMedium, detachDisk, growDisk, limitDisk, makeVolume } from './hotplug-disk.js';
 import { growMemory } from './hotplug-memory.js';
@@ -55,15 +58,10 @@ export async function apply(command: Command<'apply'>, context: CommandContext, 
       context.progress(Math.floor((index / (work.length + 1)) * 90), describeStep(step));
       await runStep(step, run);
     }
-    await deps.hypervisor.defineDomain(live === undefined ? vm.xml : await besideLive(vm.xml, record.uuid, deps));
-    deps.fault('hotplug.defined');
-    if (change.previous.spec.autostart !== record.spec.autostart)
-      await deps.hypervisor.setAutostart(record.uuid, record.spec.autostart === true);
-    // The definition has it; the running domain keeps a copy of its own, which is what a listing of records reads.
-    if (live !== undefined) await writeMetadata(run);
-    deps.fault('hotplug.recorded');
+    await writeDown(live === undefined ? vm.xml : await besideLive(vm.xml, record.uuid, deps), run);
     undo.commit();
   } catch (error) {
+    await libvirtBack(run);
     for (const failure of await undo.unwind())
       deps.log.error({ err: failure.error, vm: record.id, what: failure.what }, 'could not be taken back');
     deps.fault('hotplug.undone');
@@ -101,16 +99,73 @@ async function noteVolumes(run: StepRun): Promise<void> {
   }
   for (const path of ours)
     undo.push(path, async () => {
+      await refuseInUse(path, run);
       await deps.host.files.remove(`${path}.tmp`);
       await deps.host.files.remove(path);
     });
 }
 
-async function writeMetadata({ change, deps }: StepRun): Promise<void> {
-  await deps.hypervisor.setMetadata(change.record.uuid, {
+/** A disk that its guest does not let go keeps its volume, or what the guest writes would be lost. */
+async function refuseInUse(path: string, { change, deps, live }: StepRun): Promise<void> {
+  if (live === undefined) return;
+  const { disks } = await factsNow(change.record.uuid, deps);
+  if (disks.some((disk) => disk.path === path))
+    throw new OstlerError('IN_USE', `${path} is still a disk of the running domain.`);
+}
+
+/**
+ * Without libvirt nothing can be taken back, and what it may have done just before is not known: taking back waits for it,
+ * also when the change was cancelled. Only the agent's own end is quicker; the next process goes on with the change.
+ */
+async function libvirtBack({ change, context, deps }: StepRun): Promise<void> {
+  const { clock, hypervisor, log } = deps;
+  for (let waits = 0; ; waits += 1) {
+    const { signal } = context;
+    if (!(signal.reason instanceof OstlerError)) signal.throwIfAborted();
+    try {
+      await stateOf(hypervisor, change.record.uuid);
+      return;
+    } catch (error) {
+      if (!(error instanceof OstlerError) || !AWAY.includes(error.code)) return;
+      if (waits === 0) {
+        log.warn({ err: error, vm: change.record.id }, 'a change is taken back as soon as libvirt is there again');
+        context.progress(90, 'waiting for libvirt to take the change back');
+      }
+      await clock.sleep(BACK_MS, new AbortController().signal);
+    }
+  }
+}
+
+const AWAY: readonly string[] = ['HYPERVISOR_UNAVAILABLE', 'TIMEOUT'];
+const BACK_MS = 250;
+
+/** The definition, what goes with it, and the copy of the record that the running domain has: a listing of records reads that. */
+async function writeDown(xml: string, { change, deps, live, undo }: StepRun): Promise<void> {
+  const { hypervisor } = deps;
+  const { previous, record } = change;
+  const { uuid } = record;
+  const before = await hypervisor.domainXml(uuid, { inactive: true, secure: true });
+  // Pushed first: a call whose answer is lost may have done its work.
+  undo.push('the definition', () => hypervisor.defineDomain(before).then(() => undefined));
+  await hypervisor.defineDomain(xml);
+  deps.fault('hotplug.defined');
+  const { autostart = false } = record.spec;
+  if ((previous.spec.autostart ?? false) !== autostart) {
+    undo.push('autostart', () => hypervisor.setAutostart(uuid, !autostart));
+    await hypervisor.setAutostart(uuid, autostart);
+  }
+  if (live !== undefined) {
+    undo.push('the record in the domain', () => writeMetadata(previous, deps));
+    await writeMetadata(record, deps);
+  }
+  deps.fault('hotplug.recorded');
+}
+
+async function writeMetadata(record: VmRecord, { hypervisor }: DriverDeps): Promise<void> {
+  await hypervisor.setMetadata(record.uuid, {
     namespace: METADATA_NAMESPACE,
     prefix: METADATA_PREFIX,
-    xml: asOstlerError(() => metadataXml(change.record)),
+    xml: asOstlerError(() => metadataXml(record)),
     live: true,
   });
 }

@@ -1,6 +1,7 @@
 import { OstlerError } from '../../proto/kit/errors.js';
 import type { ImageRef } from '../../proto/model/image.js';
 import { rootDisk, type VmRecord } from '../../proto/model/vm.js';
+import { vlanRefusals } from '../core/plan-nics.js';
 import type { Refusal } from '../core/refusal.js';
 import { diskFileName, seedFileName } from '../core/vm-files.js';
 import { planVolumes, type ImageStep, type VolumeStep } from '../core/volume-plan.js';
@@ -40,6 +41,8 @@ export async function planVm(
   options: { room: boolean },
   deps: PlanDeps,
 ): Promise<VmPlan> {
+  const vlans = vlanRefusals(record.spec.nics);
+  if (vlans.length > 0) throw refusalError(vlans);
   const pools = await deps.pools.list({ fresh: options.room });
   const plan = planVolumes(record, {
     pools: options.room ? pools : pools.map((pool) => ({ ...pool, availableBytes: Number.MAX_SAFE_INTEGER })),

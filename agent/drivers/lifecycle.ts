@@ -1,7 +1,7 @@
 import { OstlerError } from '../../proto/kit/errors.js';
 import type { ImageFormat } from '../../proto/model/image.js';
 import type { Command, Executors, Facts } from '../command.js';
-import { imageFileName } from '../core/vm-files.js';
+import { imageFileName, parseReleasedName } from '../core/vm-files.js';
 import { metadataXml, METADATA_NAMESPACE, METADATA_PREFIX } from '../xml/metadata.js';
 import { apply } from './apply.js';
 import type { DriverDeps } from './deps.js';
@@ -63,10 +63,30 @@ async function setRecord(command: Command<'set-record'>, deps: DriverDeps): Prom
   return {};
 }
 
+/** A volume that a disk left behind may stand on the image; without it nothing could be read from it any more. */
+async function refuseBeneathVolume(path: string, { host }: DriverDeps): Promise<void> {
+  if (!(await host.files.exists(path))) return;
+  const directory = path.slice(0, path.lastIndexOf('/'));
+  for (const name of await host.files.list(directory)) {
+    if (parseReleasedName(name) === undefined) continue;
+    // One that cannot be read stands on nothing that we could keep for it.
+    const info = await host.qemuImg.info(`${directory}/${name}`).catch(() => undefined);
+    if (info?.backingFile !== path) continue;
+    throw new OstlerError('IN_USE', `The kept volume ${name} stands on ${path}, which stays.`, {
+      remedy: `Make ${name} a disk of a VM and flatten it there, or remove it.`,
+      metadata: { volume: name },
+    });
+  }
+}
+
 const FORMATS: readonly ImageFormat[] = ['qcow2', 'raw', 'iso'];
 
 async function forgetImage(image: string, deps: DriverDeps): Promise<Facts> {
   for (const directory of await deps.pools.directories())
-    for (const format of FORMATS) await deps.images.forget(`${directory}/${imageFileName(image, format)}`);
+    for (const format of FORMATS) {
+      const path = `${directory}/${imageFileName(image, format)}`;
+      await refuseBeneathVolume(path, deps);
+      await deps.images.forget(path);
+    }
   return {};
 }

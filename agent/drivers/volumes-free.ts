@@ -1,8 +1,9 @@
 import { OstlerError } from '../../proto/kit/errors.js';
 import type { VmRecord } from '../../proto/model/vm.js';
 import type { VolumeStep } from '../core/volume-plan.js';
-import { readDomain } from '../xml/read-domain.js';
+import type { ImageInfo } from '../host.js';
 import type { DriverDeps } from './deps.js';
+import { volumeUsers } from './volume-users.js';
 
 /**
  * C-076: a volume that was there before must be there, be what its name says, stand on nothing that is not ours, and be
@@ -16,48 +17,47 @@ export async function assertVolumesFree(
   const existing = volumes.filter((volume) => volume.kind === 'existing');
   if (existing.length === 0) return;
   for (const volume of existing) await assertUsable(volume, deps);
-  for (const { uuid, name } of await deps.hypervisor.listDomains()) {
-    if (uuid === record.uuid) continue;
-    const used = await sourcesOf(uuid, deps);
-    const clash = existing.find((volume) => used.has(volume.path));
-    if (clash === undefined) continue;
-    throw new OstlerError('IN_USE', `The volume ${clash.path} is a disk of ${name}.`, {
+  const users = await volumeUsers(deps, record.uuid);
+  for (const { path } of existing) {
+    const user = users.get(path);
+    if (user === undefined) continue;
+    throw new OstlerError('IN_USE', `The volume ${path} is a disk of ${user.name}.`, {
       field: 'spec.disks',
       remedy: 'Take it out of that VM first.',
-      metadata: { path: clash.path, vm: name },
+      metadata: { path, vm: user.name },
     });
   }
+}
+
+/** What a volume's name says it is. */
+export function formatOf(name: string): 'qcow2' | 'raw' {
+  return name.endsWith('.qcow2') ? 'qcow2' : 'raw';
+}
+
+/** Why a file of a pool can be no disk, as the end of a sentence; undefined: it can. */
+export function volumeComplaint(
+  info: ImageInfo,
+  format: 'qcow2' | 'raw',
+  directories: readonly string[],
+): string | undefined {
+  if (info.format !== format) return `is of format ${info.format}, by its name ${format}`;
+  if (info.dataFile !== undefined) return `keeps its data in ${JSON.stringify(info.dataFile)}`;
+  const { backingFile } = info;
+  if (backingFile === undefined) return undefined;
+  const at = backingFile.lastIndexOf('/');
+  return directories.includes(backingFile.slice(0, at)) ? undefined : `stands on ${JSON.stringify(backingFile)}`;
 }
 
 async function assertUsable(volume: VolumeStep, { host, pools }: Pick<DriverDeps, 'host' | 'pools'>): Promise<void> {
   const { path, format } = volume;
   const field = 'spec.disks';
   if (!(await host.files.exists(path)))
-    throw new OstlerError('NOT_FOUND', `There is no volume ${path}.`, { field, metadata: { path } });
-  const info = await host.qemuImg.info(path);
-  const refuse = (why: string): never => {
-    throw new OstlerError('BAD_IMAGE', `The volume ${path} ${why}.`, { field, metadata: { path } });
-  };
-  if (info.format !== format) refuse(`is of format ${info.format}, by its name ${format}`);
-  if (info.dataFile !== undefined) refuse(`keeps its data in ${JSON.stringify(info.dataFile)}`);
-  const { backingFile } = info;
-  if (backingFile === undefined) return;
-  const directories = await pools.directories();
-  const at = backingFile.lastIndexOf('/');
-  if (!directories.includes(backingFile.slice(0, at))) refuse(`stands on ${JSON.stringify(backingFile)}`);
-}
-
-/** Of the running domain and of its definition. */
-async function sourcesOf(uuid: string, { hypervisor }: Pick<DriverDeps, 'hypervisor'>): Promise<ReadonlySet<string>> {
-  const sources = new Set<string>();
-  for (const inactive of [false, true]) {
-    try {
-      for (const { source } of readDomain(await hypervisor.domainXml(uuid, { inactive })).disks)
-        if (source !== undefined) sources.add(source);
-    } catch (error) {
-      // It went away meanwhile, or is somebody else's in an XML that we do not read: QEMU's lock has the last word.
-      if (error instanceof OstlerError && error.code !== 'NOT_FOUND') throw error;
-    }
-  }
-  return sources;
+    throw new OstlerError('NOT_FOUND', `There is no volume ${path}.`, {
+      field,
+      remedy: 'See what there is: `ostler volume list --free`.',
+      metadata: { path },
+    });
+  const complaint = volumeComplaint(await host.qemuImg.info(path), format, await pools.directories());
+  if (complaint === undefined) return;
+  throw new OstlerError('BAD_IMAGE', `The volume ${path} ${complaint}.`, { field, metadata: { path } });
 }

@@ -7,6 +7,7 @@ import {
   snapshotListToWire,
   vmRecordFromWire,
   vmRecordToWire,
+  volumesToWire,
 } from '../../proto/convert.js';
 import type { ostler } from '../../proto/gen/ostler.js';
 import { invalidField, OstlerError, toOstlerError } from '../../proto/kit/errors.js';
@@ -18,6 +19,7 @@ import { describeStep, type DomainPlan } from '../core/domain-steps.js';
 import type { Consoles } from '../drivers/console.js';
 import { listSnapshots } from '../drivers/snapshots/list.js';
 import type { ChainDeps } from '../drivers/snapshots/scene.js';
+import { listVolumes } from '../drivers/volumes-list.js';
 import type { Observer } from '../drivers/observe.js';
 import { asPng } from '../drivers/screenshot.js';
 import type { Hypervisor } from '../hypervisor.js';
@@ -57,6 +59,7 @@ async function answer(query: WireQuery, deps: QueryDeps): Promise<Omit<WireResul
     const record = vmRecordFromWire(query.listSnapshots.record, 'query.list_snapshots.record');
     return { snapshots: snapshotListToWire(await listSnapshots(record, deps.chains)) };
   }
+  if (query.listVolumes) return { volumes: volumesToWire(await listVolumes(deps.chains)) };
   if (query.openTunnel) return openTunnel(query.openTunnel, deps);
   if (query.captureScreen) return captureScreen(uuidOf(query.captureScreen.vmUuid), deps.hypervisor);
   throw new OstlerError('UNSUPPORTED', 'The controller asked something that this agent does not know.', {

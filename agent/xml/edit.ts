@@ -1,5 +1,6 @@
 import type { Element } from '@xmldom/xmldom';
 import type { VmRecord } from '../../proto/model/vm.js';
+import { setSourceFile } from './disk-source.js';
 import { parseXml, serializeXml } from './document.js';
 import {
   add,
@@ -8,6 +9,7 @@ import {
   children,
   find,
   insertIndented,
+  isBlank,
   removeIndented,
   require,
   setAttributes,
@@ -74,12 +76,12 @@ export function setRecord(record: VmRecord): DomainEdit {
   };
 }
 
-/** Takes our metadata element out: the domain is given back. An empty `<metadata>` goes too. */
+/** Takes our metadata element out: the domain is given back. A `<metadata>` with nothing in it goes too. */
 export function removeRecord(): DomainEdit {
   return (domain) => {
     for (const one of metadataElements(domain)) removeIndented(one);
     const metadata = find(domain, 'metadata');
-    if (metadata !== undefined && childElements(metadata).length === 0) removeIndented(metadata);
+    if (metadata !== undefined && isBlank(metadata)) removeIndented(metadata);
   };
 }
 
@@ -152,8 +154,7 @@ export function setDiskSource(dev: string, path: string | undefined): DomainEdit
       if (source !== undefined) removeIndented(source);
       return;
     }
-    setAttributes(disk, { type: 'file' });
-    setAttributes(ensure(disk, 'source', 'driver'), { file: path });
+    setSourceFile(disk, ensure(disk, 'source', 'driver'), path);
   };
 }
 

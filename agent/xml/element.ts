@@ -108,6 +108,12 @@ function isBlankText(node: Node | null): node is Node {
   return node !== null && node.nodeType === TEXT_NODE && (node.nodeValue ?? '').trim() === '';
 }
 
+/** Whether there is nothing but white space in an element; a comment is something. */
+export function isBlank(element: Element): boolean {
+  for (let node = element.firstChild; node !== null; node = node.nextSibling) if (!isBlankText(node)) return false;
+  return true;
+}
+
 /** Adds an element behind `before` (or at the end), indented as its siblings are. */
 export function insertIndented(parent: Element, element: Element, after?: Element): void {
   const siblings = childElements(parent);

@@ -9,11 +9,7 @@ import { readDomain } from './read-domain.js';
  * passes over would begin, at the host's next start, on files that a snapshot holds. Throws XmlError.
  */
 export function withLiveTargets(definition: string, live: string): string {
-  const present = new Map(
-    readDomain(live).disks.flatMap(({ serial, bus, dev }) =>
-      serial === undefined ? [] : [[serial, { bus, dev }] as const],
-    ),
-  );
+  const present = presentBySerial(live);
   const align: DomainEdit = (domain) => {
     const targets = children(require(domain, 'devices'), 'disk').map((disk) => {
       const target = require(disk, 'target');
@@ -28,6 +24,17 @@ export function withLiveTargets(definition: string, live: string): string {
     }
   };
   return editDomain(definition, [align]);
+}
+
+/** A serial number that two disks have (somebody else's) tells neither of them. */
+function presentBySerial(live: string): ReadonlyMap<string, { readonly bus: string; readonly dev: string }> {
+  const { disks } = readDomain(live);
+  return new Map(
+    disks.flatMap(({ serial, bus, dev }) => {
+      const known = serial !== undefined && disks.filter((one) => one.serial === serial).length === 1;
+      return known ? [[serial, { bus, dev }] as const] : [];
+    }),
+  );
 }
 
 /** A disk that does not run yet makes way for one that does. */

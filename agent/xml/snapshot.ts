@@ -1,4 +1,5 @@
 import { requireAbsolute } from './build-disk.js';
+import { setSourceFile } from './disk-source.js';
 import { parseXml, serializeNode } from './document.js';
 import type { DomainEdit } from './edit.js';
 import {
@@ -52,7 +53,7 @@ export function setDiskFile(dev: string, path: string): DomainEdit {
     );
     const source = disk === undefined ? undefined : find(disk, 'source');
     if (disk === undefined || source === undefined) return;
-    setAttributes(source, { file: path });
+    setSourceFile(disk, source, path);
     const driver = find(disk, 'driver');
     if (driver !== undefined) setAttributes(driver, { type: 'qcow2' });
     for (const name of ['backingStore', 'mirror']) for (const old of children(disk, name)) removeIndented(old);

@@ -7,6 +7,7 @@ import {
   snapshotListFromWire,
   vmRecordFromWire,
   vmRecordToWire,
+  volumesFromWire,
 } from '../../proto/convert.js';
 import type { VmRecord } from '../../proto/model/vm.js';
 import { fromErrorDetail } from '../../proto/status.js';
@@ -19,6 +20,8 @@ import type { Tunnels } from './tunnels.js';
 const QUERY_MS = 10_000;
 /** Every file of the chain is looked at. */
 const SNAPSHOTS_MS = 30_000;
+/** Every file that is no VM's is looked into. */
+const VOLUMES_MS = 30_000;
 const TUNNEL_MS = 10_000;
 
 /** The parts of `Agents` that ask an agent something and wait for the answer. */
@@ -27,7 +30,10 @@ export function createAsk(deps: {
   readonly nameOf: (hostId: string) => string;
   readonly queries: Queries;
   readonly tunnels: Tunnels;
-}): Pick<Agents, 'inspect' | 'planRecord' | 'listRecords' | 'listSnapshots' | 'openTunnel' | 'screenshot'> {
+}): Pick<
+  Agents,
+  'inspect' | 'planRecord' | 'listRecords' | 'listSnapshots' | 'listVolumes' | 'openTunnel' | 'screenshot'
+> {
   const { linked, nameOf, queries, tunnels } = deps;
   return {
     inspect: async (hostId, vmUuid, signal) => {
@@ -72,6 +78,12 @@ export function createAsk(deps: {
       const question = { listSnapshots: { record: vmRecordToWire(record) } };
       const result = await queries.ask(nameOf(hostId), linked(hostId), question, options);
       return snapshotListFromWire(result.snapshots ?? {});
+    },
+
+    listVolumes: async (hostId, signal) => {
+      const options = { timeoutMs: VOLUMES_MS, signal };
+      const result = await queries.ask(nameOf(hostId), linked(hostId), { listVolumes: {} }, options);
+      return volumesFromWire(result.volumes ?? {});
     },
 
     screenshot: async (hostId, vmUuid, signal) => {

@@ -11,6 +11,7 @@ import { createHosts, type HostsDeps } from './hosts.js';
 import { createImages, type ImagesDeps } from './images.js';
 import { createOperations } from './operations.js';
 import { createSnapshots, type SnapshotsDeps } from './snapshots.js';
+import { createVolumes, type VolumesDeps } from './volumes.js';
 import { createVms, type VmsDeps } from './vms.js';
 import type { EventLog } from '../engine/env.js';
 
@@ -20,7 +21,8 @@ export type ApiDeps = ProtectDeps &
   HostsDeps &
   ImagesDeps &
   VmsDeps &
-  SnapshotsDeps & { readonly events: EventLog };
+  SnapshotsDeps &
+  VolumesDeps & { readonly events: EventLog };
 
 /** A service with its guarded handlers: gRPC and the JSON bridge call the same ones. */
 export interface ServedService {
@@ -31,7 +33,7 @@ export interface ServedService {
 }
 
 export function createServices(deps: ApiDeps): readonly ServedService[] {
-  const { vm, operation, host, enrollment, image, event, admin, snapshot } = PUBLIC_SERVICES;
+  const { vm, operation, host, enrollment, image, event, admin, snapshot, volume } = PUBLIC_SERVICES;
   return [
     serve(vm, protect(vm, RULES.vm, createVms(deps), deps)),
     serve(operation, protect(operation, RULES.operation, createOperations(deps), deps)),
@@ -40,6 +42,7 @@ export function createServices(deps: ApiDeps): readonly ServedService[] {
     serve(image, protect(image, RULES.image, createImages(deps), deps)),
     serve(event, protect(event, RULES.event, createEvents(deps), deps)),
     serve(snapshot, protect(snapshot, RULES.snapshot, createSnapshots(deps), deps)),
+    serve(volume, protect(volume, RULES.volume, createVolumes(deps), deps)),
     serve(admin, protect(admin, RULES.admin, createAdmin(deps), deps)),
   ];
 }

@@ -8,6 +8,7 @@ import {
   operationService,
   snapshotService,
   vmService,
+  volumeService,
 } from '../../proto/services.js';
 import type { Role } from '../core/model.js';
 
@@ -21,6 +22,7 @@ export const PUBLIC_SERVICES = {
   event: eventService,
   admin: adminService,
   snapshot: snapshotService,
+  volume: volumeService,
 } as const;
 
 export interface Rule {
@@ -69,6 +71,9 @@ export const RULES: { readonly [S in keyof typeof PUBLIC_SERVICES]: Rules<(typeo
     deleteSnapshot: { role: 'operator', audit: 'snapshot.delete' },
     revertSnapshot: { role: 'operator', audit: 'snapshot.revert' },
     flattenDisks: { role: 'operator', audit: 'snapshot.flatten' },
+  },
+  volume: {
+    listVolumes: { role: 'viewer' },
   },
   operation: {
     listOperations: { role: 'viewer' },

@@ -8,6 +8,7 @@ import {
   imageService,
   operationService,
   snapshotService,
+  volumeService,
   vmService,
 } from '../../proto/services.js';
 import { tlsDial } from '../../proto/tls-dial.js';
@@ -20,6 +21,7 @@ export interface Clients {
   readonly operations: TypedClient<(typeof operationService)['methods']>;
   readonly events: TypedClient<(typeof eventService)['methods']>;
   readonly snapshots: TypedClient<(typeof snapshotService)['methods']>;
+  readonly volumes: TypedClient<(typeof volumeService)['methods']>;
   readonly admin: TypedClient<(typeof adminService)['methods']>;
   readonly connection: Connection;
   close(): void;
@@ -55,6 +57,7 @@ export function connect(connection: Connection): Clients {
     operations: createClient(operationService, options),
     events: createClient(eventService, options),
     snapshots: createClient(snapshotService, options),
+    volumes: createClient(volumeService, options),
     admin: createClient(adminService, options),
   };
   return {

@@ -18,6 +18,7 @@ import { addOp } from './nouns/op.js';
 import { addSnapshot } from './nouns/snapshot.js';
 import { addToken } from './nouns/token.js';
 import { addTop } from './nouns/top.js';
+import { addVolume } from './nouns/volume.js';
 import { addBareVmVerbs, addVm } from './nouns/vm.js';
 import { examples, type Shell } from './shell.js';
 
@@ -51,6 +52,7 @@ export function createProgram(io: Io, version: string, shell: Shell): Command {
   addVm(program, shell);
   addHost(program, shell);
   addSnapshot(program, shell);
+  addVolume(program, shell);
   addImage(program, shell);
   addOp(program, shell);
   addEvent(program, shell);

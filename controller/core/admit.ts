@@ -4,9 +4,10 @@ import type { ImageDoc, OperationArgs, OperationDoc, OperationKind, SettledState
 import { noCapacity } from './operations/vm-create.js';
 import { isMissing } from './reconcile.js';
 import { place } from './scheduler/place.js';
+import { volumeInUse } from './volumes.js';
 import { addAllocation, allocationOf, type ClusterView, type HostEntry } from './view.js';
 import type { SnapshotWish } from '../../proto/model/snapshot.js';
-import { rootDisk, type VmSpec } from '../../proto/model/vm.js';
+import { rootDisk, type VmRecord, type VmSpec } from '../../proto/model/vm.js';
 
 export interface Asked {
   readonly target: string;
@@ -159,7 +160,15 @@ function admitCreate(asked: Asked, name: string): ErrorInfo | undefined {
       return { code: 'WRONG_STATE', message, field, remedy: 'Finish its upload first.' };
     }
   }
-  return undefined;
+  return volumeInUseEverywhere(args.record, view);
+}
+
+/** Where a host is left on which the volumes are free, placement finds it, and says of the others why not. */
+function volumeInUseEverywhere(record: VmRecord, view: ClusterView): ErrorInfo | undefined {
+  const { host: wish } = record.spec.placement;
+  const hosts = [...view.hosts()].filter((host) => wish === '' || wish === host.id || wish === host.name);
+  const refusals = hosts.map((host) => volumeInUse(record, host, view));
+  return refusals.includes(undefined) ? undefined : refusals[0];
 }
 
 function nameTaken(view: ClusterView, name: string, self: string): ErrorInfo | undefined {
@@ -286,7 +295,25 @@ function byKind({ args, view }: Asked, vm: VmDoc): ErrorInfo | undefined {
   const { name, spec } = args.changes;
   const taken = name === undefined ? undefined : nameTaken(view, name, vm.record.id);
   if (spec !== undefined && vm.settled === 'suspended') return taken ?? holdsMemory(vm);
-  return taken ?? (spec === undefined ? undefined : noRoom(vm, spec, view));
+  if (taken !== undefined || spec === undefined) return taken;
+  const host = view.host(vm.hostId);
+  const used = host === undefined ? undefined : volumeInUse({ ...vm.record, spec }, host, view);
+  return used ?? growthOff(vm, spec, view) ?? noRoom(vm, spec, view);
+}
+
+/** M-049: what the guide calls dynamic scaling may be switched off; a stopped VM grows all the same. */
+function growthOff(vm: VmDoc, wanted: VmSpec, view: ClusterView): ErrorInfo | undefined {
+  const { name, spec } = vm.record;
+  if (view.policy.liveGrowth || (vm.settled !== 'running' && vm.settled !== 'paused')) return undefined;
+  const cpu = wanted.cpu.vcpus !== spec.cpu.vcpus;
+  if (!cpu && wanted.memory.sizeBytes === spec.memory.sizeBytes) return undefined;
+  return {
+    code: 'WRONG_STATE',
+    message: `${name} runs, and changing ${cpu ? 'vCPUs' : 'memory'} while a VM runs is switched off here.`,
+    field: cpu ? 'spec.cpu.vcpus' : 'spec.memory.size_bytes',
+    remedy: 'Stop the VM first, change it, then start it; or set `liveGrowth: true` in controller.yaml.',
+    metadata: { state: vm.settled },
+  };
 }
 
 /** M-048, M-052: the VM's host must have room for what it becomes; if not, the VM runs on unchanged. */

@@ -30,6 +30,18 @@ export interface HostEntry {
   readonly domains: ReadonlyMap<string, DomainReport> | undefined;
 }
 
+/** A disk that is a volume by name: of a VM's record, or of what it is just becoming. */
+export interface VolumeUse {
+  readonly vmId: string;
+  readonly vmName: string;
+  /** Empty: on no host yet. */
+  readonly hostId: string;
+  readonly disk: string;
+  /** Empty: the host's default one. */
+  readonly pool: string;
+  readonly volume: string;
+}
+
 /** What the operator may set. Ratios are plain numbers, sizes bytes, times milliseconds. */
 export interface Policy {
   /** From soft deletion to the removal of the disks (M-022). */
@@ -40,6 +52,8 @@ export interface Policy {
   readonly memoryReserveBytes: number;
   /** Snapshots that a VM may have (M-089). */
   readonly maxSnapshots: number;
+  /** Whether vCPUs and memory of a running VM may grow (M-049). */
+  readonly liveGrowth: boolean;
 }
 
 export const DEFAULT_POLICY: Policy = {
@@ -47,6 +61,7 @@ export const DEFAULT_POLICY: Policy = {
   cpuOvercommit: 8,
   memoryReserveBytes: 512 * 1024 * 1024,
   maxSnapshots: 16,
+  liveGrowth: true,
 };
 
 export interface ClusterView {
@@ -60,6 +75,8 @@ export interface ClusterView {
   vmIdByName(name: string): string | undefined;
   /** Ids of the VMs that are not expunged and have a disk of the image. */
   vmsUsingImage(imageId: string): readonly string[];
+  /** Disks of VMs that are not expunged, by the file name of their volume, whatever pool it is in. */
+  volumeUses(volume: string): readonly VolumeUse[];
 }
 
 /**
@@ -82,6 +99,17 @@ export function allocationOf(vm: VmDoc, operation: OperationDoc | undefined): Al
 /** What a VM is becoming is held from the moment it was admitted. */
 function growingTo(operation: OperationDoc | undefined): VmSpec | undefined {
   return operation?.args.kind === 'vm.update' ? operation.args.changes.spec : undefined;
+}
+
+export function volumeUsesOf(vm: VmDoc, operation: OperationDoc | undefined): readonly VolumeUse[] {
+  if (vm.settled === 'expunged') return [];
+  const { record, hostId } = vm;
+  const about = { vmId: record.id, vmName: record.name, hostId };
+  const disks = [...record.spec.disks, ...(growingTo(operation)?.disks ?? [])];
+  const uses = new Map<string, VolumeUse>();
+  for (const { name, pool, volume } of disks)
+    if (volume !== undefined) uses.set(`${name}/${volume}`, { ...about, disk: name, pool, volume });
+  return [...uses.values()];
 }
 
 function isStarting(operation: OperationDoc | undefined): boolean {

@@ -9,6 +9,7 @@ import type { VmStateName } from '../core/vm-state.js';
 import type { DomainReport, HostFacts } from '../../proto/model/host.js';
 import type { ErrorInfo } from '../core/error-info.js';
 import type { ImageRef } from '../../proto/model/image.js';
+import type { HostVolume } from '../../proto/model/volume.js';
 import type { SnapshotList } from '../../proto/model/snapshot.js';
 import type { VmRecord } from '../../proto/model/vm.js';
 import type { Stored } from '../store/store.js';
@@ -94,6 +95,8 @@ export interface Agents {
     readonly domains: readonly DomainReport[];
   }>;
   listSnapshots(hostId: string, record: VmRecord, signal: AbortSignal): Promise<SnapshotList>;
+  /** Volumes in the host's pools that are no VM's own. */
+  listVolumes(hostId: string, signal: AbortSignal): Promise<readonly HostVolume[]>;
   /** Bytes of a console through the agent's dial-out. `history` resolves with what the serial console printed before. */
   openTunnel(hostId: string, vmUuid: string, kind: 'serial' | 'vnc', signal: AbortSignal): Promise<Duplex>;
   /** A PNG of what the VM's screen shows now. */

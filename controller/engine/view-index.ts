@@ -5,10 +5,12 @@ import {
   addAllocation,
   allocationOf,
   NO_ALLOCATION,
+  volumeUsesOf,
   type Allocation,
   type ClusterView,
   type HostEntry,
   type Policy,
+  type VolumeUse,
 } from '../core/view.js';
 import type { Store } from '../store/store.js';
 import type { Agents } from './env.js';
@@ -31,6 +33,7 @@ interface VmShare {
   readonly allocation: Allocation;
   readonly name: string;
   readonly images: readonly string[];
+  readonly volumes: readonly VolumeUse[];
 }
 
 export function createViewIndex(
@@ -42,6 +45,7 @@ export function createViewIndex(
   const byHost = new Map<string, { allocation: Allocation; readonly vms: Set<string> }>();
   const byName = new Map<string, string>();
   const byImage = new Map<string, Set<string>>();
+  const byVolume = new Map<string, Set<VolumeUse>>();
   const byRequest = new Map<string, string>();
   const active = new Set<string>();
   const destroyed = new Set<string>();
@@ -69,6 +73,13 @@ export function createViewIndex(
       if (sign === 1) users.add(id);
       else users.delete(id);
       byImage.set(image, users);
+    }
+    for (const use of share.volumes) {
+      const uses = byVolume.get(use.volume) ?? new Set();
+      if (sign === 1) uses.add(use);
+      else uses.delete(use);
+      if (uses.size > 0) byVolume.set(use.volume, uses);
+      else byVolume.delete(use.volume);
     }
   }
 
@@ -138,6 +149,7 @@ export function createViewIndex(
       },
       image: (id) => store.get('image', id)?.value,
       vmIdByName: (name) => byName.get(name.toLowerCase()),
+      volumeUses: (volume) => [...(byVolume.get(volume) ?? [])],
       vmsUsingImage: (imageId) => [...(byImage.get(imageId) ?? [])].sort(),
     }),
   };
@@ -148,11 +160,12 @@ function requestKey(actor: string, requestId: string): string {
 }
 
 function shareOf(vm: VmDoc, holder: OperationDoc | undefined): VmShare {
-  if (vm.settled === 'expunged') return { hostId: '', allocation: NO_ALLOCATION, name: '', images: [] };
+  if (vm.settled === 'expunged') return { hostId: '', allocation: NO_ALLOCATION, name: '', images: [], volumes: [] };
   const images = vm.record.spec.disks.map((disk) => disk.image).filter((id) => id !== '');
   // Host names know no case, so neither do names of VMs.
   const name = vm.record.name.toLowerCase();
-  return { hostId: vm.hostId, allocation: allocationOf(vm, holder), name, images: [...new Set(images)] };
+  const volumes = volumeUsesOf(vm, holder);
+  return { hostId: vm.hostId, allocation: allocationOf(vm, holder), name, images: [...new Set(images)], volumes };
 }
 
 function makeEntry(doc: HostDoc, agents: Agents, allocated: Allocation): HostEntry {

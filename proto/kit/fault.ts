@@ -10,22 +10,33 @@ export type FaultPoint = (name: string) => void;
 export const noFaults: FaultPoint = () => undefined;
 
 /**
- * `OSTLER_FAULT_KILL=name` or `name#3` (third hit) kills there, `*#5` at the fifth point of any name; `OSTLER_FAULT_TRACE=file` appends every name that was hit.
+ * `OSTLER_FAULT_KILL=name` or `name#3` (third hit) kills there, `*#5` at the fifth point of any name; `OSTLER_FAULT_STOP`
+ * stops there instead (SIGSTOP), so that a test can do something to the world and then let it go on;
+ * `OSTLER_FAULT_TRACE=file` appends every name that was hit.
  * With `OSTLER_FAULT_GATE=file` hits count only while that file exists, so that what a start hits does not disturb.
  * Wired by `main.ts` only.
  */
 export function faultsFromEnvironment(env: Readonly<Record<string, string | undefined>>): FaultPoint {
   const trace = env['OSTLER_FAULT_TRACE'];
-  const kill = env['OSTLER_FAULT_KILL'];
-  if (trace === undefined && kill === undefined) return noFaults;
+  const kill = placeIn(env['OSTLER_FAULT_KILL'], 'SIGKILL');
+  const stop = placeIn(env['OSTLER_FAULT_STOP'], 'SIGSTOP');
+  if (trace === undefined && kill === undefined && stop === undefined) return noFaults;
   const gate = env['OSTLER_FAULT_GATE'];
-  const [killName, nth = '1'] = (kill ?? '').split('#');
-  let hits = 0;
   return (name) => {
     if (gate !== undefined && !existsSync(gate)) return;
     if (trace !== undefined) appendFileSync(trace, `${name}\n`);
-    if (killName !== '*' && name !== killName) return;
+    stop?.(name);
+    kill?.(name);
+  };
+}
+
+function placeIn(text: string | undefined, signal: 'SIGKILL' | 'SIGSTOP'): FaultPoint | undefined {
+  if (text === undefined) return undefined;
+  const [wanted, nth = '1'] = text.split('#');
+  let hits = 0;
+  return (name) => {
+    if (wanted !== '*' && name !== wanted) return;
     hits += 1;
-    if (hits === Number(nth)) process.kill(process.pid, 'SIGKILL');
+    if (hits === Number(nth)) process.kill(process.pid, signal);
   };
 }

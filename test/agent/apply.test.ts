@@ -193,8 +193,9 @@ void t.test('a stopped VM: volumes now, the rest in its definition', async (t) =
 void t.test('what no definition can be made of is refused by the plan', async (t) => {
   const rig = await startApplyRig(BEFORE);
   const tagged = change((spec) => ({ ...spec, nics: [...spec.nics, { ...nic('nic2', 3), vlan: 7 }] }));
-  await t.rejects(rig.plan(tagged), { code: 'INVALID_FIELD', field: 'spec.nics', message: /VLAN 7/ }); // V-17
-  await t.rejects(rig.run(tagged), { code: 'INVALID_FIELD' });
+  const refusal = { code: 'UNSUPPORTED', field: 'spec.nics[2].vlan', message: /VLAN 7/, remedy: /bridge/ };
+  await t.rejects(rig.plan(tagged), refusal, 'V-17: said before anything is touched, with what to do instead');
+  await t.rejects(rig.run(tagged), refusal);
   t.equal((await rig.facts()).nics.length, 2);
 });
 

@@ -11,6 +11,7 @@ import { sha512Crypt } from '../../proto/kit/crypt.js';
 import { OstlerError } from '../../proto/kit/errors.js';
 import { silentLog } from '../../proto/kit/log.js';
 import type { DomainReport } from '../../proto/model/host.js';
+import type { HostVolume } from '../../proto/model/volume.js';
 import type { SnapshotList } from '../../proto/model/snapshot.js';
 import type { VmRecord } from '../../proto/model/vm.js';
 import type { Methods, Service } from '../../proto/service.js';
@@ -58,6 +59,8 @@ export interface Rig {
   client<M extends Methods>(service: Service<M>, token?: string): TypedClient<M>;
   /** What a host's domains would say in a rebuild. */
   readonly listed: Map<string, ListedRecords>;
+  /** What agents say lies in their pools, by host id. */
+  readonly volumes: Map<string, readonly HostVolume[]>;
   /** What agents measured, by host id. */
   readonly usage: Map<string, Partial<Pick<HostView, 'usage' | 'vmUsage'>>>;
   /** The next openTunnel is refused so. */
@@ -125,6 +128,7 @@ export async function startRig(options: { readonly hosts?: number } = {}): Promi
   const snapshots: SnapshotList = { snapshots: someSnapshots(), now: 'snap-0000000002', changedBytes: 4096 };
   const tunnels: Duplex[] = [];
   const usage: Rig['usage'] = new Map();
+  const volumes: Rig['volumes'] = new Map();
   let lastTunnel: Duplex | undefined;
   for (let n = 1; n <= (options.hosts ?? 1); n += 1) {
     await store.commit([{ kind: 'host', id: id('h', n), expect: 0, put: aHost(n) }]);
@@ -153,6 +157,10 @@ export async function startRig(options: { readonly hosts?: number } = {}): Promi
     listSnapshots: (hostId: string) =>
       agents.view(hostId)?.online === true
         ? Promise.resolve(snapshots)
+        : Promise.reject(new OstlerError('HOST_UNREACHABLE', `${hostId} is away.`)),
+    listVolumes: (hostId: string) =>
+      agents.view(hostId)?.online === true
+        ? Promise.resolve(volumes.get(hostId) ?? [])
         : Promise.reject(new OstlerError('HOST_UNREACHABLE', `${hostId} is away.`)),
     listRecords: (hostId: string) => {
       const found = listed.get(hostId);
@@ -239,6 +247,7 @@ export async function startRig(options: { readonly hosts?: number } = {}): Promi
     listed,
     tunnels,
     usage,
+    volumes,
     tunnelRefusal: undefined,
     breakTunnel: (error) => void lastTunnel?.destroy(error),
     recordPlan: { changes: [], refusals: [] },

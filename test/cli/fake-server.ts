@@ -21,10 +21,12 @@ import {
   imageService,
   operationService,
   snapshotService,
+  volumeService,
   vmService,
 } from '../../proto/services.js';
 import { toWireTime } from '../../proto/time.js';
 import { snapshotHandlers } from './fake-snapshots.js';
+import { volumeHandlers } from './fake-volumes.js';
 
 const { v1 } = ostler;
 type Vm = ostler.v1.Vm.$Properties;
@@ -167,6 +169,7 @@ function addServices(server: Server, fake: Fake, httpPort: number): void {
   server.addService(toGrpcDefinition(imageService), implement(imageService, imageHandlers(fake), guard));
   server.addService(toGrpcDefinition(eventService), implement(eventService, eventHandlers(fake), guard));
   server.addService(toGrpcDefinition(snapshotService), implement(snapshotService, snapshotHandlers(fake), guard));
+  server.addService(toGrpcDefinition(volumeService), implement(volumeService, volumeHandlers(), guard));
   server.addService(toGrpcDefinition(adminService), implement(adminService, adminHandlers(), guard));
 }
 

@@ -2,6 +2,8 @@ import t from 'tap';
 import { admit } from '../../controller/core/admit.js';
 import type { OperationArgs, SettledState, VmDoc } from '../../controller/core/model.js';
 import { aRecord, aVm, id } from '../store/documents.js';
+import { MIB } from '../../proto/model/vm.js';
+import { DEFAULT_POLICY } from '../../controller/core/view.js';
 import { anEntry, aView } from './views.js';
 
 const STATES: readonly SettledState[] = [
@@ -84,5 +86,35 @@ void t.test('what another system made is its own; a protected VM stays', (t) => 
   for (const kind of ['vm.delete', 'vm.expunge'] as const)
     t.match(ask({ kind, force: true }, kept), { code: 'WRONG_STATE', remedy: /--delete-protection off/ });
   t.equal(ask({ kind: 'vm.start' }, kept), undefined);
+  t.end();
+});
+
+// M-046, M-049
+void t.test('growth of a running VM may be switched off; a stopped one grows all the same', (t) => {
+  const { spec } = aRecord(1);
+  const cpu = { ...spec, cpu: { ...spec.cpu, vcpus: 2, maxVcpus: 2, cores: 2 } };
+  const memory = { ...spec, memory: { sizeBytes: 1024 * MIB, maxSizeBytes: 1024 * MIB } };
+  const asked = (to: typeof spec, settled: SettledState, liveGrowth: boolean) => {
+    const view = aView([anEntry(1)], { policy: { ...DEFAULT_POLICY, liveGrowth } });
+    const args = { kind: 'vm.update', changes: { spec: to } } as const;
+    return admit({
+      target: id('i', 1),
+      args,
+      actor: 'ann',
+      vm: on(settled),
+      image: undefined,
+      holder: undefined,
+      view,
+    });
+  };
+  t.equal(DEFAULT_POLICY.liveGrowth, true, 'C-109: on, unless somebody switches it off');
+  for (const [to, field] of [[cpu, 'spec.cpu.vcpus'] as const, [memory, 'spec.memory.size_bytes'] as const])
+    for (const settled of ['running', 'paused'] as const) {
+      t.equal(asked(to, settled, true), undefined);
+      t.match(asked(to, settled, false), { code: 'WRONG_STATE', field, remedy: /Stop the VM first.*liveGrowth/ });
+    }
+  t.equal(asked(cpu, 'stopped', false), undefined);
+  const limits = { ...spec, shutdownTimeoutSeconds: 5 };
+  t.equal(asked(limits, 'running', false), undefined, 'other changes are not growth');
   t.end();
 });

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { NAME, startHotplugRig } from './hotplug-rig.js';
+import { MIB, NAME, startHotplugRig } from './hotplug-rig.js';
 
 /** Disks of a running guest on real QEMU: the guest sees them come, grow and go, and what was written stays. */
 const rig = await startHotplugRig(['--no-cloud-init']);
@@ -57,6 +57,9 @@ void t.test('a disk is taken out, kept, and given back', async (t) => {
   t.match(said, `The volume of data1 is kept as ${kept}.`);
   t.same(await pool(), [root, kept].sort());
   t.notMatch(await rig.virsh('dumpxml', rig.vmId), /data1\.qcow2/);
+  const listed = async (): Promise<Record<string, unknown>[]> => rig.cluster.json(['volume', 'list']);
+  const facts = { name: kept, fromVm: rig.vmId, fromVmName: NAME, fromDisk: 'data1', hostName: 'h1' };
+  t.match(await listed(), [{ ...facts, sizeBytes: 96 * MIB, format: 'qcow2' }], 'C-076: the kept volume is listed');
 
   await rig.ok(['vm', 'disk', 'add', NAME, `name=again,volume=${kept}`]); // C-076
   await rig.says(/EVENT disk-add vdb 196608/);
@@ -65,7 +68,9 @@ void t.test('a disk is taken out, kept, and given back', async (t) => {
   const create = ['vm', 'create', 'other', '--image', 'guest', '--memory', '96MiB', '--no-start'];
   const used = await rig.cluster.ostler([...create, '--disk', `name=x,volume=${kept}`]);
   t.equal(used.code, 4, 'C-076: a volume in use is refused');
-  t.match(used.stderr, /is a disk of i-[^]*Take it out of that VM first/);
+  t.match(used.stderr, /is a disk of plug[^]*Take it out of that VM first[^]*vm disk remove plug again/);
+  t.match(await listed(), [{ name: kept, usedBy: NAME }]);
+  t.equal((await rig.ok(['volume', 'list', '--free', '-o', 'name'])).trim(), '', 'C-076: only unused ones are offered');
   t.notMatch((await pool()).join(' '), /ostler-i-(?!0)[a-z0-9]+-x/, 'and nothing of it is left');
 });
 

@@ -28,9 +28,14 @@ export interface HotplugRig {
 
 export const NAME = 'plug';
 
-export async function startHotplugRig(create: readonly string[] = []): Promise<HotplugRig> {
+/** `prepare`: what is done to the host before its agent comes. */
+export async function startHotplugRig(
+  create: readonly string[] = [],
+  prepare: (cluster: Cluster) => Promise<void> = () => Promise.resolve(),
+): Promise<HotplugRig> {
   const cluster = await startCluster();
   try {
+    await prepare(cluster);
     return await boot(cluster, create);
   } catch (error) {
     await cluster.down();

@@ -49,6 +49,7 @@ function parentsAgents(): Agents {
     inspect: unused,
     planRecord: unused,
     listSnapshots: unused,
+    listVolumes: unused,
     listRecords: unused,
     openTunnel: unused,
     screenshot: unused,

@@ -196,6 +196,7 @@ export function createFakeAgents(deps: { readonly clock: Clock }): FakeAgents {
     inspect: () => Promise.reject(new Error('not simulated')),
     planRecord: () => Promise.resolve({ changes: [], refusals: [] }),
     listSnapshots: () => Promise.reject(new Error('not simulated')),
+    listVolumes: () => Promise.reject(new Error('not simulated')),
     listRecords: () => Promise.reject(new Error('not simulated')),
     openTunnel: () => Promise.reject(new Error('not simulated')),
     screenshot: () => Promise.reject(new OstlerError('HYPERVISOR_ERROR', 'A simulated VM has no screen.')),

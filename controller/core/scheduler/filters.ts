@@ -1,5 +1,6 @@
 /** Filters of placement: each says why a host cannot take the VM, or nothing. Cheap ones and plain reasons first. */
 import { sizeText } from '../sizes.js';
+import { volumeTaken } from '../volumes.js';
 import { memoryCapacity, type ClusterView, type HostEntry } from '../view.js';
 import type { HostFacts, PoolFacts } from '../../../proto/model/host.js';
 import type { VmRecord } from '../../../proto/model/vm.js';
@@ -115,6 +116,12 @@ function poolOf(facts: HostFacts, wanted: string): PoolFacts | string {
   return pool.active ? pool : `has the pool ${name}, but it is not active`;
 }
 
+/** C-076: a volume has one disk. */
+const volumes: Filter = (host, { record, makesDisks }, view) => {
+  const taken = makesDisks ? volumeTaken(record, host, view) : undefined;
+  return taken === undefined ? undefined : `has the volume ${taken.volume}, but it is a disk of ${taken.vmName}`;
+};
+
 export const FILTERS: readonly Filter[] = [
   joined,
   wish,
@@ -128,4 +135,5 @@ export const FILTERS: readonly Filter[] = [
   bridges,
   uefi,
   pools,
+  volumes,
 ];
