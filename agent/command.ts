@@ -13,7 +13,13 @@ import type { VmRecord } from '../proto/model/vm.js';
 
 /** What the controller may order, one member a verb; the wire form is parsed here and trusted afterwards. */
 export type CommandBody =
-  | { readonly kind: 'provision'; readonly record: VmRecord; readonly images: readonly ImageRef[] }
+  | {
+      readonly kind: 'provision';
+      readonly record: VmRecord;
+      readonly images: readonly ImageRef[];
+      /** Another VM's snapshot: the disks are copied from there. */
+      readonly source?: SnapshotSource;
+    }
   | { readonly kind: 'start'; readonly record: VmRecord; readonly images: readonly ImageRef[] }
   | {
       readonly kind: 'shutdown';
@@ -46,6 +52,11 @@ export type CommandBody =
   | { readonly kind: 'suspend' }
   | { readonly kind: 'send-nmi' }
   | { readonly kind: 'rebuild-root'; readonly record: VmRecord; readonly images: readonly ImageRef[] };
+
+export interface SnapshotSource {
+  readonly record: VmRecord;
+  readonly snapshot: string;
+}
 
 /** From what the VM was asked to be until now to what it is to be. */
 export interface RecordChange {
@@ -121,7 +132,7 @@ export function parseCommand(wire: ostler.v1.Command.$Properties): Command {
 
 function parseBody(wire: ostler.v1.Command.$Properties): CommandBody {
   const { provision, start, shutdown, reboot, expunge, setRecord, forgetImage } = wire;
-  if (provision) return { kind: 'provision', ...withImages(provision, 'command.provision') };
+  if (provision) return parseProvision(provision);
   if (start) return { kind: 'start', ...withImages(start, 'command.start') };
   if (shutdown) return parseShutdown(shutdown);
   if (reboot) return { kind: 'reboot', force: reboot.force ?? false };
@@ -173,10 +184,7 @@ function parseSnapshotBody(wire: ostler.v1.Command.$Properties): CommandBody | u
   return { kind: 'snapshot-flatten', record, disks: [...(flatten.disks ?? [])] };
 }
 
-function parseTarget(
-  wire: ostler.v1.SnapshotOrder.$Properties,
-  path: string,
-): { readonly record: VmRecord; readonly snapshot: string } {
+function parseTarget(wire: ostler.v1.SnapshotOrder.$Properties, path: string): SnapshotSource {
   const record = vmRecordFromWire(wire.record, `${path}.record`);
   return { record, snapshot: parseModel(snapshotIdSchema, wire.snapshot ?? '', `${path}.snapshot`) };
 }
@@ -206,6 +214,14 @@ function withImages(
   return {
     record: vmRecordFromWire(wire.record, `${path}.record`),
     images: (wire.images ?? []).map((image, index) => imageRefFromWire(image, `${path}.images[${index}]`)),
+  };
+}
+
+function parseProvision(wire: ostler.v1.ProvisionVm.$Properties): CommandBody {
+  const { source } = wire;
+  return {
+    ...{ kind: 'provision', ...withImages(wire, 'command.provision') },
+    ...(source ? { source: parseTarget(source, 'command.provision.source') } : {}),
   };
 }
 

@@ -60,6 +60,8 @@ export interface ClusterView {
   vmIdByName(name: string): string | undefined;
   /** Ids of the VMs that are not expunged and have a disk of the image. */
   vmsUsingImage(imageId: string): readonly string[];
+  /** Names of the VMs that are just being made from snapshots of this one. */
+  copiesOf(vmId: string): readonly string[];
 }
 
 /**

@@ -26,8 +26,12 @@ export function recordChangeToWire(change: RecordChange): ostler.v1.ApplyRecord.
 
 function bodyToWire(body: CommandBody): Partial<WireCommand> {
   switch (body.kind) {
-    case 'provision':
-      return { provision: { record: vmRecordToWire(body.record), images: body.images.map(imageRefToWire) } };
+    case 'provision': {
+      const { record, images, source } = body;
+      const from =
+        source === undefined ? {} : { source: { record: vmRecordToWire(source.record), snapshot: source.snapshot } };
+      return { provision: { record: vmRecordToWire(record), images: images.map(imageRefToWire), ...from } };
+    }
     case 'start':
       return { start: { record: vmRecordToWire(body.record), images: body.images.map(imageRefToWire) } };
     case 'shutdown':

@@ -31,6 +31,7 @@ export function aView(hosts: readonly HostEntry[], change: Partial<ClusterView> 
     image: (imageId) => images.get(imageId),
     vmIdByName: () => undefined,
     vmsUsingImage: () => [],
+    copiesOf: () => [],
     ...change,
   };
 }

@@ -74,7 +74,7 @@ async function sizesOf(scene: Scene, disks: readonly string[]): Promise<Record<s
   const sizes: Record<string, number> = {};
   for (const disk of disks) {
     const file = scene.doc.state.current[disk];
-    if (file !== undefined) sizes[disk] = (await scene.deps.host.qemuImg.info(scene.path(file))).virtualSizeBytes;
+    if (file !== undefined) sizes[disk] = (await scene.deps.host.qemuImg.glance(scene.path(file))).virtualSizeBytes;
   }
   return sizes;
 }

@@ -37,7 +37,7 @@ export async function settleOn(scene: Scene, next: ChainState, others: readonly 
 async function planMerge(scene: Scene, chore: Extract<Chore, { kind: 'merge' }>): Promise<Merge> {
   const { disk, base, top } = chore;
   const { qemuImg } = scene.deps.host;
-  const [below, above] = await Promise.all([qemuImg.info(scene.path(base)), qemuImg.info(scene.path(top))]);
+  const [below, above] = await Promise.all([qemuImg.glance(scene.path(base)), qemuImg.glance(scene.path(top))]);
   const guests = openFiles(scene.doc.state).has(top);
   const isTop = scene.doc.state.current[disk] === top;
   // libvirt copies upwards only into the file that the guest writes to.

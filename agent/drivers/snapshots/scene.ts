@@ -106,7 +106,7 @@ async function withPresentDisks(scene: Scene): Promise<ChainState> {
     const name = known ?? volume ?? diskFileName(scene.record.id, disk);
     current[disk] = name;
     if (known !== undefined) continue;
-    const { backingFile } = await scene.deps.host.qemuImg.info(scene.path(name));
+    const { backingFile } = await scene.deps.host.qemuImg.glance(scene.path(name));
     files[name] = { disk, backing: backingFile ?? '' };
   }
   const gone = new Set(
