@@ -92,7 +92,7 @@ async function commitRound(scene: Scene, merge: Extract<Merge, { kind: 'commit' 
     );
     fault('snapshot.committed');
   } else if (active || !(await standsOn(scene, liveChild(scene, merge), base))) {
-    if ((await commitLive(scene, merge, active)) === 'off') return false;
+    if ((await commitLive(scene, merge, { active, dev: seen.devs[disk] ?? '' })) === 'off') return false;
   }
   for (const child of childrenOf(scene.doc.state, top)) {
     if ((await backingOf(scene, child)) === base) continue;
@@ -118,18 +118,13 @@ async function hasJob(scene: Scene, { disk }: Merge, seen: Look): Promise<boolea
   return (await scene.deps.hypervisor.blockJob(scene.record.uuid, seen.devs[disk] ?? '')) !== undefined;
 }
 
-async function devOf(scene: Scene, disk: string): Promise<string> {
-  return (await look(scene)).devs[disk] ?? '';
-}
-
 async function commitLive(
   scene: Scene,
   merge: Extract<Merge, { kind: 'commit' }>,
-  active: boolean,
+  { active, dev }: { readonly active: boolean; readonly dev: string },
 ): Promise<'done' | 'off'> {
   const { hypervisor, fault } = scene.deps;
   const { uuid } = scene.record;
-  const dev = await devOf(scene, merge.disk);
   // A job that a process before began is joined, not begun twice.
   if ((await hypervisor.blockJob(uuid, dev)) === undefined) {
     const files = { base: scene.path(merge.base), top: scene.path(merge.top), active };
