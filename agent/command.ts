@@ -37,6 +37,8 @@ export type CommandBody =
       readonly record: VmRecord;
       readonly wish: SnapshotWish;
       readonly limit: number;
+      /** How long it may take. */
+      readonly waitMs: number;
     }
   | { readonly kind: 'snapshot-revert'; readonly record: VmRecord; readonly snapshot: string }
   | { readonly kind: 'snapshot-delete'; readonly record: VmRecord; readonly snapshot: string }
@@ -111,6 +113,7 @@ export type Executors = {
 export const LOOKS_FIRST: ReadonlySet<CommandKind> = new Set<CommandKind>(['start']);
 
 const DEFAULT_SHUTDOWN_SECONDS = 90;
+const DEFAULT_SNAPSHOT_SECONDS = 1800;
 
 /** INVALID_FIELD naming the field, UNSUPPORTED for a verb of a later version. */
 export function parseCommand(wire: ostler.v1.Command.$Properties): Command {
@@ -204,7 +207,8 @@ function parseCreateSnapshot(wire: ostler.v1.CreateSnapshotOrder.$Properties): C
     'command.create_snapshot',
   );
   const record = vmRecordFromWire(wire.record, 'command.create_snapshot.record');
-  return { kind: 'snapshot-create', record, wish, limit: wire.limit ?? 0 };
+  const waitMs = (wire.waitSeconds || DEFAULT_SNAPSHOT_SECONDS) * 1000;
+  return { kind: 'snapshot-create', record, wish, limit: wire.limit ?? 0, waitMs };
 }
 
 function withImages(

@@ -141,6 +141,7 @@ async function assemble(config: ControllerConfig, deps: ControllerDeps, frame: F
         cpuOvercommit: config.cpuOvercommit,
         memoryReserveBytes: config.memoryReserveMib * 1024 * 1024,
         maxSnapshots: config.maxSnapshotsPerVm,
+        snapshotWaitSeconds: config.snapshotWaitSeconds,
       },
     },
     { store, events, agents: registry, clock, log: log.child({ part: 'engine' }), fault },

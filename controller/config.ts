@@ -74,6 +74,8 @@ export const controllerConfigSchema = z.strictObject({
   memoryReserveMib: z.int().min(0).max(1_048_576).default(512),
   /** Snapshots that a VM may have; more are refused, none is removed. */
   maxSnapshotsPerVm: z.int().min(1).max(64).default(16),
+  /** How long taking a snapshot may take; then it is taken back and has failed. */
+  snapshotWaitSeconds: z.int().min(1).max(86_400).default(1800),
   /** Life of an agent's certificate; it is renewed by the agent long before. */
   hostCertificateDays: z.int().min(1).max(365).default(30),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),

@@ -17,6 +17,8 @@ type BlockPart = Pick<
 >;
 
 const UNLIMITED = 0;
+/** For a guest to flush and freeze its file systems. */
+const FREEZE_SECONDS = 60;
 const QUICK = { timeoutMs: 10_000 };
 /** Ending a job waits for what QEMU has in flight. */
 const END = { timeoutMs: 120_000 };
@@ -45,6 +47,12 @@ export function blockCalls(client: Client): BlockPart {
       if (memoryFile !== '') signal.addEventListener('abort', stop, { once: true });
       try {
         const args = { dom, xml: snapshotXml(switches), flags };
+        // libvirt waits for ever for a guest agent that hangs, and holds the domain meanwhile.
+        if (quiesce)
+          await named(
+            'limit the wait for the guest agent',
+            client.call('domainAgentSetResponseTimeout', { dom, timeout: FREEZE_SECONDS, flags: 0 }, QUICK),
+          );
         // Saving memory may take as long as its size, freezing as long as the guest likes: they must not hold up other calls.
         const call =
           memoryFile !== '' || quiesce

@@ -40,6 +40,8 @@ export interface Policy {
   readonly memoryReserveBytes: number;
   /** Snapshots that a VM may have (M-089). */
   readonly maxSnapshots: number;
+  /** How long taking one may take (M-090). */
+  readonly snapshotWaitSeconds: number;
 }
 
 export const DEFAULT_POLICY: Policy = {
@@ -47,6 +49,7 @@ export const DEFAULT_POLICY: Policy = {
   cpuOvercommit: 8,
   memoryReserveBytes: 512 * 1024 * 1024,
   maxSnapshots: 16,
+  snapshotWaitSeconds: 1800,
 };
 
 export interface ClusterView {

@@ -53,8 +53,9 @@ function bodyToWire(body: CommandBody): Partial<WireCommand> {
     case 'apply':
       return { apply: recordChangeToWire(body) };
     case 'snapshot-create': {
-      const { wish, limit } = body;
-      return { createSnapshot: { ...wish, tags: { ...wish.tags }, record: vmRecordToWire(body.record), limit } };
+      const { wish, limit, waitSeconds } = body;
+      const record = vmRecordToWire(body.record);
+      return { createSnapshot: { ...wish, tags: { ...wish.tags }, record, limit, waitSeconds } };
     }
     case 'snapshot-revert':
       return { revertSnapshot: { record: vmRecordToWire(body.record), snapshot: body.snapshot } };

@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 
 /**
  * Named places where a test may end the process as a power cut would (SIGKILL to itself). In production it does nothing.
@@ -11,7 +11,8 @@ export const noFaults: FaultPoint = () => undefined;
 
 /**
  * `OSTLER_FAULT_KILL=name` or `name#3` (third hit) kills there, `*#5` at the fifth point of any name; `OSTLER_FAULT_TRACE=file` appends every name that was hit.
- * With `OSTLER_FAULT_GATE=file` hits count only while that file exists, so that what a start hits does not disturb.
+ * With `OSTLER_FAULT_GATE=file` hits count only while that file exists, so that what a start hits does not disturb. When its
+ * text changes they are counted anew; a number at its beginning goes before the one of `OSTLER_FAULT_KILL`.
  * Wired by `main.ts` only.
  */
 export function faultsFromEnvironment(env: Readonly<Record<string, string | undefined>>): FaultPoint {
@@ -21,11 +22,21 @@ export function faultsFromEnvironment(env: Readonly<Record<string, string | unde
   const gate = env['OSTLER_FAULT_GATE'];
   const [killName, nth = '1'] = (kill ?? '').split('#');
   let hits = 0;
+  let text = '';
   return (name) => {
-    if (gate !== undefined && !existsSync(gate)) return;
+    if (gate !== undefined) {
+      const now = gateText(gate);
+      if (now === undefined) return;
+      if (now !== text) hits = 0;
+      text = now;
+    }
     if (trace !== undefined) appendFileSync(trace, `${name}\n`);
     if (killName !== '*' && name !== killName) return;
     hits += 1;
-    if (hits === Number(nth)) process.kill(process.pid, 'SIGKILL');
+    if (hits === Number(/^[0-9]+/.exec(text)?.[0] ?? nth)) process.kill(process.pid, 'SIGKILL');
   };
+}
+
+function gateText(path: string): string | undefined {
+  return existsSync(path) ? readFileSync(path, 'utf8') : undefined;
 }

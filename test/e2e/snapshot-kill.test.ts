@@ -13,7 +13,8 @@ import { makeSubject, settled } from './snapshot-rig.js';
  * it belongs.
  */
 const ROUNDS = Number(process.env['OSTLER_TEST_SNAPSHOT_ROUNDS'] ?? '3');
-const POINTS = 26;
+/** Each time a verb runs it dies this much further on, so that a few rounds see points that lie apart. */
+const STRIDE = ROUNDS > 10 ? 1 : 5;
 t.setTimeout(7_200_000);
 
 const cluster = await startCluster();
@@ -28,7 +29,8 @@ await daemon.stop();
 const gateOf = (number: number): string => join(cluster.directory, `gate-${number}`);
 let gate = '';
 let generation = 0;
-let point = 1;
+/** Where each verb dies next. */
+const next = new Map<string, number>();
 /** Where it died, as `verb point`, and how often. */
 const deaths = new Map<string, number>();
 /** What was passed, whether it died there or not. */
@@ -36,27 +38,42 @@ const passed = new Set<string>();
 const supervised = supervise(daemon, () => {
   // A gate of its own for each process: only the verb that opens it lets it die.
   gate = gateOf((generation += 1));
-  return { OSTLER_FAULT_KILL: `*#${point}`, OSTLER_FAULT_GATE: gate, OSTLER_FAULT_TRACE: `${gate}.points` };
+  return { OSTLER_FAULT_KILL: '*#1', OSTLER_FAULT_GATE: gate, OSTLER_FAULT_TRACE: `${gate}.points` };
 });
 await cluster.online('h1');
 
-/** Runs a verb while the agent is let die at the present point; it must succeed all the same. */
+/** Runs a verb while the agent is let die at the verb's next point; it must succeed all the same. */
 async function mortally(args: readonly string[], options: { readonly twice: boolean }): Promise<void> {
   const first = generation;
+  const verb = `${args[0] ?? ''}${args.includes('--memory') ? ' with memory' : ''}`;
+  const point = next.get(verb) ?? 1;
   // Open for the next process, too: it dies while it finishes what the one before began.
-  if (options.twice) await writeFile(gateOf(first + 1), '');
-  await writeFile(gate, '');
-  await vm.ok(args);
+  if (options.twice) await writeFile(gateOf(first + 1), `${1 + (point % 5)} again`);
+  await writeFile(gate, `${point} ${verb} ${performance.now()}`);
+  await vm.ok(['snapshot', ...args]);
+  await rm(gateOf(first), { force: true });
   if (generation > first) await cluster.online('h1');
   await settled(cluster);
   await rm(gateOf(first + 1), { force: true });
+  // Beyond its last point it lived: it begins anew.
+  next.set(verb, generation > first ? point + STRIDE : 1 + (point % STRIDE));
   for (let number = first; number <= generation; number += 1) {
-    const text = await readFile(`${gateOf(number)}.points`, 'utf8').catch(() => '');
-    const points = text.split('\n').flatMap((name) => (name === '' ? [] : [`${args[1] ?? ''} ${name}`]));
+    const points = await newPoints(number, verb);
     for (const name of points) passed.add(name);
     const last = points.at(-1);
     if (number < generation && last !== undefined) deaths.set(last, (deaths.get(last) ?? 0) + 1);
   }
+}
+
+/** How many lines of a process's trace were read. */
+const told = new Map<number, number>();
+
+async function newPoints(number: number, verb: string): Promise<readonly string[]> {
+  const text = await readFile(`${gateOf(number)}.points`, 'utf8').catch(() => '');
+  const lines = text.split('\n').filter((line) => line !== '');
+  const fresh = lines.slice(told.get(number) ?? 0);
+  told.set(number, lines.length);
+  return fresh.map((name) => `${verb}: ${name}`);
 }
 
 let boots = 1;
@@ -75,13 +92,10 @@ async function holds(file: string, value: number): Promise<boolean> {
 }
 
 for (let round = 0; round < ROUNDS; round += 1) {
-  // All points one after the other, or a few that lie apart.
-  point = ROUNDS >= POINTS ? 1 + (round % POINTS) : 1 + ((3 + round * 8) % POINTS);
-  const where = `round ${round}, point ${point}`;
+  const where = `round ${round}`;
   void t.test(where, async (t) => {
     const value = 1 + ((round * 3) % 240);
-    const dying = (...args: readonly string[]): Promise<void> =>
-      mortally(['snapshot', ...args], { twice: Math.floor(round / POINTS) % 2 === 1 });
+    const dying = (...args: readonly string[]): Promise<void> => mortally(args, { twice: round % 4 === 3 });
     await write(value);
     await dying('create', 'mortal', 'low', '--disk', 'data1', '--disk', 'root');
     await write(value + 1);

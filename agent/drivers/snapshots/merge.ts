@@ -17,8 +17,9 @@ const ROUNDS = 10;
  * Does what is left to do on the files until each of them is needed. Every point in between is a state that holds all
  * content, so that it can be cut off and be repeated.
  */
-export async function doChores(scene: Scene): Promise<void> {
-  for (let chore = nextChore(scene.doc.state); chore !== undefined; chore = nextChore(scene.doc.state)) {
+export async function doChores(scene: Scene, only?: ReadonlySet<string>): Promise<void> {
+  const next = (): Chore | undefined => nextChore(scene.doc.state, only);
+  for (let chore = next(); chore !== undefined; chore = next()) {
     scene.context.signal.throwIfAborted();
     if (chore.kind === 'drop') await settleOn(scene, chore.next);
     else await runMerge(scene, await planMerge(scene, chore));
@@ -28,9 +29,16 @@ export async function doChores(scene: Scene): Promise<void> {
 
 /** The state is a fact: written down, and what it does not need any more goes. */
 export async function settleOn(scene: Scene, next: ChainState, others: readonly string[] = []): Promise<void> {
-  const trash = [...new Set([...scene.doc.trash, ...goneFiles(scene.doc.state, next), ...others])];
+  const found = [...scene.doc.trash, ...goneFiles(scene.doc.state, next), ...others];
+  // Nothing is planned that would leave such a volume behind; if anything ever did, its content is not ours to remove.
+  const trash = [...new Set(found)].filter((name) => !isGiven(scene, name));
   await save(scene, { state: next, pending: undefined, trash });
   await emptyTrash(scene);
+}
+
+/** A volume that was there before the VM's disk: its content is written into it, and it is never removed. */
+function isGiven(scene: Scene, file: string): boolean {
+  return scene.record.spec.disks.some((disk) => disk.volume === file);
 }
 
 /** Whichever way writes less: the file above into the one below, or the other way round where that is possible. */
@@ -41,7 +49,7 @@ async function planMerge(scene: Scene, chore: Extract<Chore, { kind: 'merge' }>)
   const guests = openFiles(scene.doc.state).has(top);
   const isTop = scene.doc.state.current[disk] === top;
   // libvirt copies upwards only into the file that the guest writes to.
-  if (below.actualSizeBytes < above.actualSizeBytes && (isTop || !guests)) {
+  if (below.actualSizeBytes < above.actualSizeBytes && (isTop || !guests) && !isGiven(scene, base)) {
     const backing = scene.doc.state.files[base]?.backing ?? '';
     return { kind: 'pull', disk, top, backing, next: chore.pulled };
   }

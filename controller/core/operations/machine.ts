@@ -50,6 +50,7 @@ export type CommandBody =
       readonly record: VmRecord;
       readonly wish: SnapshotWish;
       readonly limit: number;
+      readonly waitSeconds: number;
     }
   | { readonly kind: 'snapshot-revert'; readonly record: VmRecord; readonly snapshot: string }
   | { readonly kind: 'snapshot-delete'; readonly record: VmRecord; readonly snapshot: string }
