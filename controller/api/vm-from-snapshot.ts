@@ -59,8 +59,7 @@ function inherited(spec: VmSpec, snapshot: Snapshot): VmSpec {
     return [limits === undefined ? same : { ...same, limits }];
   });
   const names = new Set([...disks, ...spec.nics].map((device) => device.name));
-  const { autostart, deleteProtection, resetRootAtReboot, ...rest } = spec;
-  void [autostart, deleteProtection, resetRootAtReboot];
+  const { autostart: _starts, deleteProtection: _protected, resetRootAtReboot: _reset, ...rest } = spec;
   return {
     ...rest,
     disks,

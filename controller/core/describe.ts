@@ -5,7 +5,7 @@ import { shutdownFor, isUp } from './operations/vm-delete.js';
 import { sizeText } from './sizes.js';
 import type { ClusterView } from './view.js';
 import type { SnapshotWish } from '../../proto/model/snapshot.js';
-import type { Disk, VmRecord } from '../../proto/model/vm.js';
+import type { Disk } from '../../proto/model/vm.js';
 
 export function describePlan(
   args: OperationArgs,

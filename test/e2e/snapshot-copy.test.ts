@@ -35,7 +35,7 @@ const ask = async (id: string, line: string): Promise<string> => {
   return eventually(`the guest to run ${line}`, 60, async () => {
     const status = await call({ execute: 'guest-exec-status', arguments: { pid } });
     if (status['exited'] !== true) throw new Error('it still runs');
-    return Buffer.from(String(status['out-data'] ?? ''), 'base64')
+    return Buffer.from((status['out-data'] as string | undefined) ?? '', 'base64')
       .toString()
       .trim();
   });
