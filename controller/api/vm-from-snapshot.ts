@@ -37,7 +37,9 @@ export async function fromSnapshot(
 
 /** Whatever is asked for goes first, message by message; the rest is that VM's, with disks that stand on no image. */
 function specOf(asked: WireSpec, { spec }: VmRecord, snapshot: Snapshot): WireSpec {
-  const theirs = vmSpecToWire(inherited(spec, snapshot), { secrets: true });
+  const whole = vmSpecToWire(inherited(spec, snapshot), { secrets: true });
+  // Without a seed there is nothing to be said of it.
+  const theirs = spec.cloudInit.enabled ? whole : { ...whole, cloudInit: { enabled: false } };
   const said = Object.fromEntries(Object.entries(asked).filter(([, value]) => isSaid(value)));
   return { ...theirs, ...said, ...(isSaid(asked.nics) && !isSaid(asked.bootOrder) ? { bootOrder: [] } : {}) };
 }
