@@ -373,3 +373,35 @@ void t.test('a deletion that is cancelled stays in the list, and goes on when it
   t.same(await verdict(bench, { root: written, data: zeros }, new Map()), []);
   await refuseDiskInSnapshot(bench.record, 'root', deps);
 });
+
+void t.test('a volume that was there before is what is left, however little it held', async (t) => {
+  const directory = await mkdtemp('/var/tmp/ostler-snapshots-');
+  t.teardown(() => rm(directory, { recursive: true, force: true }));
+  // Of every third bench the second disk is such a volume.
+  const bench = await makeBench(directory, 3);
+  const given = bench.given ?? '';
+  const { deps } = bench.life(0);
+  const id = 'snap-0000000001';
+  const wish = { id, name: id, description: '', tags: {}, disks: DISKS, memory: false, quiesce: false };
+  const take = commandOf(bench, { wish, limit: 99, waitMs: 600_000 }, 'snapshot-create');
+  const go = commandOf(bench, { snapshot: id }, 'snapshot-delete');
+  const blocks = Array<number>(BLOCKS).fill(9);
+  const overwrite = async (): Promise<void> => {
+    const path = join(directory, (await bench.chain()).current['data'] ?? '');
+    for (const [block, value] of blocks.entries()) await write(path, block, value);
+  };
+  await createSnapshot(take, CONTEXT, deps);
+  await overwrite();
+  const flatten = commandOf(bench, { disks: [] }, 'snapshot-flatten');
+  await t.rejects(flattenDisks(flatten, CONTEXT, deps), { code: 'WRONG_STATE', field: 'disks', remedy: /Delete/ });
+  await deleteSnapshot(go, CONTEXT, deps);
+  t.equal((await bench.chain()).current['data'], given, 'deleted: everything is in the volume');
+  t.ok(await holds(join(directory, given), blocks));
+  await createSnapshot(take, CONTEXT, deps);
+  blocks.fill(10);
+  await overwrite();
+  t.not((await bench.chain()).current['data'], given);
+  await mergeKeptVolumes(bench.record, CONTEXT, deps);
+  t.equal((await bench.chain()).current['data'], given, 'before the VM goes: the same');
+  t.ok(await holds(join(directory, given), blocks));
+});
