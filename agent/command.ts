@@ -13,7 +13,13 @@ import type { VmRecord } from '../proto/model/vm.js';
 
 /** What the controller may order, one member a verb; the wire form is parsed here and trusted afterwards. */
 export type CommandBody =
-  | { readonly kind: 'provision'; readonly record: VmRecord; readonly images: readonly ImageRef[] }
+  | {
+      readonly kind: 'provision';
+      readonly record: VmRecord;
+      readonly images: readonly ImageRef[];
+      /** Another VM's snapshot: the disks are copied from there. */
+      readonly source?: SnapshotSource;
+    }
   | { readonly kind: 'start'; readonly record: VmRecord; readonly images: readonly ImageRef[] }
   | {
       readonly kind: 'shutdown';
@@ -31,6 +37,8 @@ export type CommandBody =
       readonly record: VmRecord;
       readonly wish: SnapshotWish;
       readonly limit: number;
+      /** How long it may take. */
+      readonly waitMs: number;
     }
   | { readonly kind: 'snapshot-revert'; readonly record: VmRecord; readonly snapshot: string }
   | { readonly kind: 'snapshot-delete'; readonly record: VmRecord; readonly snapshot: string }
@@ -46,6 +54,11 @@ export type CommandBody =
   | { readonly kind: 'suspend' }
   | { readonly kind: 'send-nmi' }
   | { readonly kind: 'rebuild-root'; readonly record: VmRecord; readonly images: readonly ImageRef[] };
+
+export interface SnapshotSource {
+  readonly record: VmRecord;
+  readonly snapshot: string;
+}
 
 /** From what the VM was asked to be until now to what it is to be. */
 export interface RecordChange {
@@ -100,6 +113,7 @@ export type Executors = {
 export const LOOKS_FIRST: ReadonlySet<CommandKind> = new Set<CommandKind>(['start']);
 
 const DEFAULT_SHUTDOWN_SECONDS = 90;
+const DEFAULT_SNAPSHOT_SECONDS = 1800;
 
 /** INVALID_FIELD naming the field, UNSUPPORTED for a verb of a later version. */
 export function parseCommand(wire: ostler.v1.Command.$Properties): Command {
@@ -121,7 +135,7 @@ export function parseCommand(wire: ostler.v1.Command.$Properties): Command {
 
 function parseBody(wire: ostler.v1.Command.$Properties): CommandBody {
   const { provision, start, shutdown, reboot, expunge, setRecord, forgetImage } = wire;
-  if (provision) return { kind: 'provision', ...withImages(provision, 'command.provision') };
+  if (provision) return parseProvision(provision);
   if (start) return { kind: 'start', ...withImages(start, 'command.start') };
   if (shutdown) return parseShutdown(shutdown);
   if (reboot) return { kind: 'reboot', force: reboot.force ?? false };
@@ -173,10 +187,7 @@ function parseSnapshotBody(wire: ostler.v1.Command.$Properties): CommandBody | u
   return { kind: 'snapshot-flatten', record, disks: [...(flatten.disks ?? [])] };
 }
 
-function parseTarget(
-  wire: ostler.v1.SnapshotOrder.$Properties,
-  path: string,
-): { readonly record: VmRecord; readonly snapshot: string } {
+function parseTarget(wire: ostler.v1.SnapshotOrder.$Properties, path: string): SnapshotSource {
   const record = vmRecordFromWire(wire.record, `${path}.record`);
   return { record, snapshot: parseModel(snapshotIdSchema, wire.snapshot ?? '', `${path}.snapshot`) };
 }
@@ -196,7 +207,8 @@ function parseCreateSnapshot(wire: ostler.v1.CreateSnapshotOrder.$Properties): C
     'command.create_snapshot',
   );
   const record = vmRecordFromWire(wire.record, 'command.create_snapshot.record');
-  return { kind: 'snapshot-create', record, wish, limit: wire.limit ?? 0 };
+  const waitMs = (wire.waitSeconds || DEFAULT_SNAPSHOT_SECONDS) * 1000;
+  return { kind: 'snapshot-create', record, wish, limit: wire.limit ?? 0, waitMs };
 }
 
 function withImages(
@@ -206,6 +218,14 @@ function withImages(
   return {
     record: vmRecordFromWire(wire.record, `${path}.record`),
     images: (wire.images ?? []).map((image, index) => imageRefFromWire(image, `${path}.images[${index}]`)),
+  };
+}
+
+function parseProvision(wire: ostler.v1.ProvisionVm.$Properties): CommandBody {
+  const { source } = wire;
+  return {
+    ...{ kind: 'provision', ...withImages(wire, 'command.provision') },
+    ...(source ? { source: parseTarget(source, 'command.provision.source') } : {}),
   };
 }
 

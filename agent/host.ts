@@ -22,6 +22,8 @@ export interface Progress {
 export interface QemuImg {
   /** BAD_IMAGE when it is none. */
   info(path: string): Promise<ImageInfo>;
+  /** The same of a file that is ours: read from its header where that says it all, without starting a process. */
+  glance(path: string): Promise<ImageInfo>;
   /** Makes a new image at `path`, atomically: it is complete or not there. ALREADY_EXISTS is not an error: see `exists`. */
   create(options: {
     path: string;
@@ -35,6 +37,8 @@ export interface QemuImg {
     progress: Progress,
     signal: AbortSignal,
   ): Promise<void>;
+  /** Bytes that a full copy of a qcow2, with what it stands on, would take as a file of its own. */
+  measure(path: string): Promise<number>;
   resize(path: string, format: string, sizeBytes: number): Promise<void>;
   /** Writes what a qcow2 holds into the file below it, which grows if it has to. Run again after a crash it ends the same. */
   commit(options: { top: string; base: string }, progress: Progress, signal: AbortSignal): Promise<void>;

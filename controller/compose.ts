@@ -142,6 +142,7 @@ async function assemble(config: ControllerConfig, deps: ControllerDeps, frame: F
         memoryReserveBytes: config.memoryReserveMib * 1024 * 1024,
         maxSnapshots: config.maxSnapshotsPerVm,
         liveGrowth: config.liveGrowth,
+        snapshotWaitSeconds: config.snapshotWaitSeconds,
       },
     },
     { store, events, agents: registry, clock, log: log.child({ part: 'engine' }), fault },

@@ -76,6 +76,8 @@ export const controllerConfigSchema = z.strictObject({
   maxSnapshotsPerVm: z.int().min(1).max(64).default(16),
   /** Whether vCPUs and memory may grow while a VM runs; off, such a change needs a stop. */
   liveGrowth: z.boolean().default(true),
+  /** How long taking a snapshot may take; then it is taken back and has failed. */
+  snapshotWaitSeconds: z.int().min(1).max(86_400).default(1800),
   /** Life of an agent's certificate; it is renewed by the agent long before. */
   hostCertificateDays: z.int().min(1).max(365).default(30),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),

@@ -5,18 +5,20 @@ import { vmFilesOf } from '../core/vm-files.js';
 import type { DriverDeps } from './deps.js';
 import { isActive, stateOf, unless } from './domain-state.js';
 import { refreshLater } from './provision.js';
+import { mergeKeptVolumes } from './snapshots/volumes-kept.js';
 import { powerOff } from './start.js';
 
 /**
  * Everything of this VM on this host: the domain with NVRAM, managed save and snapshot metadata, its files in every pool
  * (half-made ones, too), its directory, QEMU's log. Absent is success.
  */
-export async function expunge(command: Command<'expunge'>, _context: CommandContext, deps: DriverDeps): Promise<Facts> {
+export async function expunge(command: Command<'expunge'>, context: CommandContext, deps: DriverDeps): Promise<Facts> {
   const { record } = command.body;
   const { hypervisor, fault } = deps;
   const { state } = await stateOf(hypervisor, record.uuid);
   if (isActive(state)) await powerOff(record.uuid, deps);
   fault('expunge.powered-off');
+  await mergeKeptVolumes(record, context, deps);
   deps.closeConsoles(record.uuid);
   await unless(['NOT_FOUND'], () => hypervisor.undefineDomain(record.uuid));
   fault('expunge.undefined');

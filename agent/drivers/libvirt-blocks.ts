@@ -17,9 +17,13 @@ type BlockPart = Pick<
 >;
 
 const UNLIMITED = 0;
+/** For a guest to flush and freeze its file systems. */
+const FREEZE_SECONDS = 60;
 const QUICK = { timeoutMs: 10_000 };
 /** Ending a job waits for what QEMU has in flight. */
 const END = { timeoutMs: 120_000 };
+/** Drains what the guest has in flight; on slow storage that takes its time. */
+const SWITCH = { timeoutMs: 120_000 };
 /** Reading back the memory of a large guest. */
 const RESTORE_MS = 3_600_000;
 
@@ -42,13 +46,19 @@ export function blockCalls(client: Client): BlockPart {
       const stop = (): void => void client.call('domainAbortJob', { dom }, QUICK).catch(() => undefined);
       if (memoryFile !== '') signal.addEventListener('abort', stop, { once: true });
       try {
-        // Saving memory may take as long as its size: it must not hold up the other calls.
-        await named(
-          'take the snapshot',
-          client.withConnection((own) =>
-            own.call('domainSnapshotCreateXML', { dom, xml: snapshotXml(switches), flags }),
-          ),
-        );
+        const args = { dom, xml: snapshotXml(switches), flags };
+        // libvirt waits for ever for a guest agent that hangs, and holds the domain meanwhile.
+        if (quiesce)
+          await named(
+            'limit the wait for the guest agent',
+            client.call('domainAgentSetResponseTimeout', { dom, timeout: FREEZE_SECONDS, flags: 0 }, QUICK),
+          );
+        // Saving memory may take as long as its size, freezing as long as the guest likes: they must not hold up other calls.
+        const call =
+          memoryFile !== '' || quiesce
+            ? client.withConnection((own) => own.call('domainSnapshotCreateXML', args))
+            : client.call('domainSnapshotCreateXML', args, SWITCH);
+        await named('take the snapshot', call);
       } finally {
         signal.removeEventListener('abort', stop);
       }

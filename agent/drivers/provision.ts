@@ -6,10 +6,12 @@ import type { VolumeStep } from '../core/volume-plan.js';
 import { planVm, seedOf, type VmPlan } from './definition.js';
 import type { DriverDeps } from './deps.js';
 import { isActive, stateOf, unless } from './domain-state.js';
+import { copiesOf } from './snapshots/copy.js';
 import { assertVolumesFree } from './volumes-free.js';
 
 /** Of the whole; the rest is disks, seed and definition. */
 const IMAGES_PERCENT = 70;
+const DISKS_PERCENT = 95;
 
 /** Disks, seed and a defined, stopped domain; on failure everything that this command made is taken back. */
 export async function provision(
@@ -17,11 +19,13 @@ export async function provision(
   context: CommandContext,
   deps: DriverDeps,
 ): Promise<Facts> {
-  const { record, images } = command.body;
+  const { record, images, source } = command.body;
   const { state } = await stateOf(deps.hypervisor, record.uuid);
   if (isActive(state))
     throw new OstlerError('WRONG_STATE', `${record.id} runs on this host already.`, { metadata: { state } });
-  const plan = await planVm(record, images, { room: true }, deps);
+  const planned = await planVm(record, images, { room: true }, deps);
+  const plan =
+    source === undefined ? planned : { ...planned, volumes: await copiesOf(planned.volumes, source, context, deps) };
   await assertVolumesFree(record, plan.volumes, deps);
   const made = await noteWhatIsMade(plan, record.uuid, state === 'gone', context, deps);
   deps.fault('provision.noted');
@@ -112,11 +116,16 @@ export async function fetchImages(
 }
 
 async function makeDisks(plan: VmPlan, context: CommandContext, deps: DriverDeps): Promise<void> {
-  for (const volume of plan.volumes) {
+  const from = plan.images.length === 0 ? 0 : IMAGES_PERCENT;
+  for (const [index, volume] of plan.volumes.entries()) {
     context.signal.throwIfAborted();
     if (!isMade(volume)) continue;
-    context.progress(IMAGES_PERCENT, `making disk ${volume.diskName}`);
-    await makeDisk(volume, context, deps);
+    const progress: CommandContext['progress'] = (percent, detail) => {
+      const share = (index + percent / 100) / plan.volumes.length;
+      context.progress(Math.floor(from + share * (DISKS_PERCENT - from)), detail);
+    };
+    progress(0, `making disk ${volume.diskName}`);
+    await makeDisk(volume, { signal: context.signal, progress }, deps);
     deps.fault('provision.disk-created');
   }
 }
@@ -127,14 +136,18 @@ export function isMade(volume: VolumeStep): boolean {
 }
 
 /** A file under its own name is whole: an interrupted attempt left it under another one. */
-export async function makeDisk(volume: VolumeStep, context: CommandContext, deps: DriverDeps): Promise<void> {
+export async function makeDisk(
+  volume: VolumeStep,
+  context: Pick<CommandContext, 'signal' | 'progress'>,
+  deps: DriverDeps,
+): Promise<void> {
   const { qemuImg, files } = deps.host;
   const { path, sizeBytes, backing } = volume;
   const there = await files.exists(path);
   if (volume.kind === 'full' && backing !== undefined) {
     const copy = { from: backing.path, fromFormat: backing.format, to: path, toFormat: 'qcow2' } as const;
     const progress = (percent: number): void =>
-      context.progress(IMAGES_PERCENT + Math.floor(percent / 4), `copying disk ${volume.diskName}: ${percent} %`);
+      context.progress(percent, `copying disk ${volume.diskName}: ${percent} %`);
     if (!there) await qemuImg.convert(copy, progress, context.signal);
     deps.fault('provision.disk-copied');
     const { virtualSizeBytes } = await qemuImg.info(path);

@@ -117,6 +117,7 @@ function fakePartial(files: FakeFiles, path: string, partial: string): PartialFi
 
 function fakeQemuImg(files: FakeFiles): QemuImg {
   return {
+    glance: (path) => Promise.resolve().then(() => readImage(required(files, path))),
     info: (path) => Promise.resolve().then(() => readImage(required(files, path))),
     create({ path, format, sizeBytes, backing }) {
       if (backing !== undefined) required(files, backing.path);
@@ -132,6 +133,7 @@ function fakeQemuImg(files: FakeFiles): QemuImg {
       files.set(to, makeQcow2(readImage(required(files, from)).virtualSizeBytes));
       progress(100);
     },
+    measure: (path) => Promise.resolve().then(() => required(files, path).length),
     resize(path, _format, sizeBytes) {
       files.set(path, resizeQcow2(required(files, path), sizeBytes));
       return Promise.resolve();

@@ -4,7 +4,8 @@ import { z } from 'zod';
 import { OstlerError } from '../../proto/kit/errors.js';
 import type { ImageInfo, QemuImg } from '../host.js';
 import { fileError, syncDirectory, syncFile } from './durable.js';
-import { run, type RunResult } from './run.js';
+import { readQcow2Header } from './qcow2-header.js';
+import { run, type RunOptions, type RunResult } from './run.js';
 
 const SHORT_MS = 60_000;
 /** A full copy of a large disk on slow storage; cancelled by its signal long before. */
@@ -20,8 +21,23 @@ const infoSchema = z.object({
   'format-specific': z.object({ data: z.object({ 'data-file': z.string().optional() }).loose().optional() }).optional(),
 });
 
+const measureSchema = z.object({ required: z.number() });
+
+function fileMissing(path: string, error: unknown): OstlerError {
+  return new OstlerError('BAD_IMAGE', `${path} cannot be read: ${(error as Error).message}`, { metadata: { path } });
+}
+
 export function createQemuImg(program = 'qemu-img'): QemuImg {
+  // Work on a whole image must not outlive the agent: the next one does it again, and would meet the lock of the orphan.
+  const work = (args: readonly string[], options: Omit<RunOptions, 'timeoutMs'>): Promise<RunResult> =>
+    run('setpriv', ['--pdeathsig', 'KILL', '--', program, ...args], { timeoutMs: LONG_MS, ...options });
   return {
+    async glance(path) {
+      const told = await readQcow2Header(safe(path)).catch((error: unknown) => {
+        throw fileMissing(path, error);
+      });
+      return told ?? (await this.info(path));
+    },
     async info(path) {
       const { code, stdout, stderr } = await run(program, ['info', '--output=json', '-U', '--', safe(path)], {
         timeoutMs: SHORT_MS,
@@ -44,8 +60,14 @@ export function createQemuImg(program = 'qemu-img'): QemuImg {
         // The source is an image nobody writes to; -U because running overlays hold a shared lock on it.
         const args = ['convert', '-p', '-U', '-f', fromFormat, '-O', toFormat, '--', safe(from), temporary];
         const onOutput = percentOf(progress);
-        refuseFailure(await run(program, args, { timeoutMs: LONG_MS, signal, onOutput }), `copy ${from} to ${to}`);
+        refuseFailure(await work(args, { signal, onOutput }), `copy ${from} to ${to}`);
       });
+    },
+    async measure(path) {
+      const args = ['measure', '--output=json', '-U', '-f', 'qcow2', '-O', 'qcow2', '--', safe(path)];
+      const result = await run(program, args, { timeoutMs: LONG_MS });
+      refuseFailure(result, `measure ${path}`);
+      return measureSchema.parse(JSON.parse(result.stdout)).required;
     },
     async resize(path, format, sizeBytes) {
       const args = ['resize', '-q', '-f', format, '--', safe(path), String(sizeBytes)];
@@ -56,14 +78,14 @@ export function createQemuImg(program = 'qemu-img'): QemuImg {
       // -d: the top keeps its content, so that a crash at any point loses nothing.
       const args = ['commit', '-p', '-d', '-f', 'qcow2', '-b', safe(base), '--', safe(top)];
       const onOutput = percentOf(progress);
-      refuseFailure(await run(program, args, { timeoutMs: LONG_MS, signal, onOutput }), `merge ${top} into ${base}`);
+      refuseFailure(await work(args, { signal, onOutput }), `merge ${top} into ${base}`);
       await syncFile(base);
     },
     async rebase(path, backing, progress, signal) {
       const onto = backing === undefined ? ['-b', ''] : ['-b', safe(backing.path), '-F', backing.format];
       const args = ['rebase', '-p', '-f', 'qcow2', ...onto, '--', safe(path)];
       const onOutput = percentOf(progress);
-      refuseFailure(await run(program, args, { timeoutMs: LONG_MS, signal, onOutput }), `rebase ${path}`);
+      refuseFailure(await work(args, { signal, onOutput }), `rebase ${path}`);
       await syncFile(path);
     },
     async rename(path, backing) {

@@ -5,8 +5,8 @@ import type { Store, Stored } from '../store/store.js';
 
 /** References in requests: NOT_FOUND and INVALID_FIELD name the field that holds the reference. */
 
-export function requireVm(store: Store, ref: string): Stored<VmDoc> {
-  return findVm(store, required(ref, 'vm')) ?? missing('VM', ref, 'vm', 'ostler list');
+export function requireVm(store: Store, ref: string, field = 'vm'): Stored<VmDoc> {
+  return findVm(store, required(ref, field)) ?? missing('VM', ref, field, 'ostler list');
 }
 
 export function requireHost(store: Store, ref: string, field = 'host'): Stored<HostDoc> {

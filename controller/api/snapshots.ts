@@ -31,13 +31,13 @@ export function createSnapshots(deps: SnapshotsDeps): ApiHandlers<(typeof snapsh
   return {
     listSnapshots: async (request, call) => {
       const vm = requireVm(deps.store, request.vm);
-      return snapshotListToWire(inTreeOrder(await listOf(vm, call, deps)), vm.id);
+      return snapshotListToWire(inTreeOrder(await snapshotsOf(vm, call, deps)), vm.id);
     },
 
     getSnapshot: async (request, call) => {
       const vm = requireVm(deps.store, request.vm);
-      const list = await listOf(vm, call, deps);
-      return snapshotToWire(find(list, request.snapshot, vm), list.now, vm.id);
+      const list = await snapshotsOf(vm, call, deps);
+      return snapshotToWire(findSnapshot(list, request.snapshot, vm), list.now, vm.id);
     },
 
     createSnapshot: (request, call) =>
@@ -57,19 +57,19 @@ export function createSnapshots(deps: SnapshotsDeps): ApiHandlers<(typeof snapsh
     updateSnapshot: (request, call) =>
       submit('UpdateSnapshot', request, call, deps, async (vm) => {
         const changes = changesOf(request);
-        const { id, name } = find(await listOf(vm, call, deps), request.snapshot, vm);
+        const { id, name } = findSnapshot(await snapshotsOf(vm, call, deps), request.snapshot, vm);
         return { kind: 'snapshot.update', snapshot: id, name, changes };
       }),
 
     deleteSnapshot: (request, call) =>
       submit('DeleteSnapshot', request, call, deps, async (vm) => {
-        const { id, name } = find(await listOf(vm, call, deps), request.snapshot, vm);
+        const { id, name } = findSnapshot(await snapshotsOf(vm, call, deps), request.snapshot, vm);
         return { kind: 'snapshot.delete', snapshot: id, name };
       }),
 
     revertSnapshot: (request, call) =>
       submit('RevertSnapshot', request, call, deps, async (vm) => {
-        const { id, name, memory } = find(await listOf(vm, call, deps), request.snapshot, vm);
+        const { id, name, memory } = findSnapshot(await snapshotsOf(vm, call, deps), request.snapshot, vm);
         return { kind: 'snapshot.revert', snapshot: id, name, memory };
       }),
 
@@ -110,21 +110,26 @@ async function submit(
   return operationToWire(operation, deps.store, { plan: result.plan });
 }
 
-function listOf(vm: Stored<VmDoc>, call: Call, { agents }: SnapshotsDeps): Promise<SnapshotList> {
+/** What the VM's host tells of its snapshots. */
+export function snapshotsOf(
+  vm: Stored<VmDoc>,
+  call: Call,
+  { agents }: Pick<SnapshotsDeps, 'agents'>,
+): Promise<SnapshotList> {
   const { hostId, record } = vm.value;
   // On no host it has no disks, and so no snapshots of them.
   if (hostId === '') return Promise.resolve({ snapshots: [], now: '', changedBytes: 0 });
   return agents.listSnapshots(hostId, record, call.signal);
 }
 
-/** By id, else by name. */
-function find(list: SnapshotList, ref: string, vm: Stored<VmDoc>): Snapshot {
-  required(ref, 'snapshot');
+/** By id, else by name. NOT_FOUND names the field. */
+export function findSnapshot(list: SnapshotList, ref: string, vm: Stored<VmDoc>, field = 'snapshot'): Snapshot {
+  required(ref, field);
   const found = list.snapshots.find((one) => one.id === ref) ?? list.snapshots.find((one) => one.name === ref);
   if (found !== undefined) return found;
   const { name } = vm.value.record;
-  throw new OstlerError('NOT_FOUND', `snapshot: ${name} has no snapshot ${JSON.stringify(ref.slice(0, 80))}.`, {
-    field: 'snapshot',
+  throw new OstlerError('NOT_FOUND', `${field}: ${name} has no snapshot ${JSON.stringify(ref.slice(0, 80))}.`, {
+    field,
     remedy: `See what there is: \`ostler snapshot list ${name}\`.`,
   });
 }

@@ -20,7 +20,9 @@ export interface RecordDeps {
   readonly hashPassword: (password: string) => Promise<string>;
 }
 
-type Request = ostler.v1.CreateVmRequest;
+type Request = Pick<ostler.v1.CreateVmRequest, 'name' | 'displayName' | 'description' | 'labels' | 'createdBy'> & {
+  readonly spec?: ostler.v1.VmSpec.$Properties | null | undefined;
+};
 
 /** QEMU's own range, which every tool takes for a virtual machine. */
 const MAC_PREFIX = '52:54:00';

@@ -15,6 +15,7 @@ import { listPage } from './paging.js';
 import { checkRequestId, earlierOperation } from './request.js';
 import { createVmActions } from './vm-actions.js';
 import { recordFromRequest } from './vm-create.js';
+import { fromSnapshot } from './vm-from-snapshot.js';
 import { answer, submit } from './vm-submit.js';
 import { pendingChanges, updateVm, type UpdateDeps } from './vm-update.js';
 import { hostNameOf, liveToWire, vmToWire } from './wire/vm.js';
@@ -141,12 +142,26 @@ async function createVm(
   const earlier = request.validateOnly ? undefined : earlierOperation(deps.store, call.caller.name, request.requestId);
   if (earlier !== undefined)
     return answer(await submit('CreateVm', request, earlier.target, earlier.args, call, deps), deps);
-  const record = await recordFromRequest(request, deps);
-  const args: OperationArgs = { kind: 'vm.create', record, start: request.start };
+  const args = await createArgs(request, call, deps);
+  const { record } = args;
   const result = await submit('CreateVm', request, record.id, args, call, deps);
   if (!request.validateOnly || record.spec.memory.sizeBytes >= RECOMMENDED_MEMORY_BYTES) return answer(result, deps);
   const hint = 'Note: most guests need at least 512 MiB of memory.'; // V-15
   return answer({ ...result, plan: [...result.plan, hint] }, deps);
+}
+
+async function createArgs(
+  request: ostler.v1.CreateVmRequest,
+  call: Call,
+  deps: VmsDeps,
+): Promise<Extract<OperationArgs, { kind: 'vm.create' }>> {
+  const { start, fromSnapshot: from } = request;
+  if (from === null || from === undefined)
+    return { kind: 'vm.create', record: await recordFromRequest(request, deps), start };
+  const { spec, source } = await fromSnapshot(from, request.spec ?? {}, call, deps);
+  const { name, displayName, description, labels, createdBy } = request;
+  const record = await recordFromRequest({ name, displayName, description, labels, createdBy, spec }, deps);
+  return { kind: 'vm.create', record, start, source };
 }
 
 function stopArgs(request: ostler.v1.StopVmRequest, vm: VmDoc): OperationArgs {

@@ -17,8 +17,19 @@ export interface Asked {
   readonly image: ImageDoc | undefined;
   /** The operation that holds the VM. */
   readonly holder: OperationDoc | undefined;
+  /** For a VM that is copied from a snapshot: the one that has the snapshot, and who holds that. */
+  readonly source?: { readonly vm: VmDoc | undefined; readonly holder: OperationDoc | undefined };
   readonly view: ClusterView;
 }
+
+/** They merge or remove files of snapshots: neither may begin while the other is at work (C-134). */
+const MOVES_FILES: readonly OperationKind[] = [
+  'snapshot.delete',
+  'snapshot.revert',
+  'snapshot.flatten',
+  'vm.expunge',
+  'vm.rebuild',
+];
 
 type VmKind = Exclude<OperationKind, 'vm.create' | 'image.delete'>;
 
@@ -150,6 +161,7 @@ function admitCreate(asked: Asked, name: string): ErrorInfo | undefined {
   if (vm !== undefined) return { code: 'ALREADY_EXISTS', message: `The id ${asked.target} is taken.`, field: 'id' };
   const taken = nameTaken(view, name, asked.target);
   if (taken !== undefined) return taken;
+  if (args.source !== undefined) return admitCopy(asked, args.source.record.name);
   for (const [index, disk] of args.record.spec.disks.entries()) {
     if (disk.image === '') continue;
     const field = `spec.disks[${index}].image`;
@@ -169,6 +181,21 @@ function volumeInUseEverywhere(record: VmRecord, view: ClusterView): ErrorInfo |
   const hosts = [...view.hosts()].filter((host) => wish === '' || wish === host.id || wish === host.name);
   const refusals = hosts.map((host) => volumeInUse(record, host, view));
   return refusals.includes(undefined) ? undefined : refusals[0];
+}
+
+/** C-134: from a snapshot. */
+function admitCopy({ source, view }: Asked, name: string): ErrorInfo | undefined {
+  const field = 'from_snapshot.vm';
+  const vm = source?.vm;
+  if (vm === undefined || vm.settled === 'expunged')
+    return { code: 'NOT_FOUND', message: `${field}: there is no VM ${name} any more.`, field };
+  if (vm.settled === 'creating' || vm.settled === 'error') {
+    const message = `${field}: ${name} is ${vm.settled}: its disks are not in order.`;
+    return { code: 'WRONG_STATE', message, field, remedy: 'Look at it with `ostler vm show`.' };
+  }
+  const { holder } = source ?? {};
+  if (holder !== undefined && MOVES_FILES.includes(holder.kind)) return operationRunning(vm, holder);
+  return hostAway(vm, view);
 }
 
 function nameTaken(view: ClusterView, name: string, self: string): ErrorInfo | undefined {
@@ -283,6 +310,8 @@ function hostAway(vm: VmDoc, view: ClusterView): ErrorInfo | undefined {
 }
 
 function byKind({ args, view }: Asked, vm: VmDoc): ErrorInfo | undefined {
+  const copies = MOVES_FILES.includes(args.kind) ? view.copiesOf(vm.record.id) : [];
+  if (copies.length > 0) return beingCopied(vm, copies);
   if (args.kind === 'vm.rebuild') return admitRebuild(args.spec, view);
   if (args.kind === 'vm.start' || (args.kind === 'vm.resume' && vm.settled === 'suspended')) return roomToRun(vm, view);
   if (args.kind === 'snapshot.revert') {
@@ -382,6 +411,17 @@ function revertsStopped(vm: VmDoc, snapshot: string): ErrorInfo {
     message: `${name} runs; ${snapshot} has no memory, so that the VM must be stopped to go back to it.`,
     remedy: `Stop it first: \`ostler stop ${name}\`.`,
     metadata: { state: vm.settled },
+  };
+}
+
+/** C-134 */
+function beingCopied(vm: VmDoc, copies: readonly string[]): ErrorInfo {
+  const { name } = vm.record;
+  return {
+    code: 'IN_USE',
+    message: `A snapshot of ${name} is being copied into ${copies.join(', ')}: none of its files may go meanwhile.`,
+    remedy: 'Wait until that VM is made, or cancel its operation: `ostler op list`.',
+    metadata: { vms: copies.slice(0, 50).join(',') },
   };
 }
 

@@ -5,7 +5,7 @@ import { shutdownFor, isUp } from './operations/vm-delete.js';
 import { sizeText } from './sizes.js';
 import type { ClusterView } from './view.js';
 import type { SnapshotWish } from '../../proto/model/snapshot.js';
-import type { Disk, VmRecord } from '../../proto/model/vm.js';
+import type { Disk } from '../../proto/model/vm.js';
 
 export function describePlan(
   args: OperationArgs,
@@ -14,7 +14,7 @@ export function describePlan(
   view: ClusterView,
 ): readonly string[] {
   if (args.kind === 'image.delete') return ['Remove the image and its copies on the hosts.'];
-  if (args.kind === 'vm.create') return describeCreate(args.record, args.start, placement, view);
+  if (args.kind === 'vm.create') return describeCreate(args, placement, view);
   if (vm === undefined) return [];
   const name = vm.record.name;
   const host = hostName(view, vm.hostId);
@@ -84,15 +84,18 @@ function isRebuilt(before: Disk | undefined, after: Disk, index: number): boolea
 }
 
 function describeCreate(
-  record: VmRecord,
-  start: boolean,
+  { record, start, source }: Extract<OperationArgs, { kind: 'vm.create' }>,
   placement: PlacementDoc | undefined,
   view: ClusterView,
 ): readonly string[] {
   const host = placement === undefined ? 'a host' : hostName(view, placement.hostId);
   return [
     `Place ${record.name} on ${host}${placement === undefined ? '' : ` (score ${placement.score})`}.`,
-    ...record.spec.disks.map((disk) => diskSentence(disk, view)),
+    ...record.spec.disks.map((disk) =>
+      source === undefined
+        ? diskSentence(disk, view)
+        : `Copy the disk ${disk.name} of ${sizeText(disk.sizeBytes)} from the snapshot ${source.name} of ${source.record.name}.`,
+    ),
     ...(record.spec.cloudInit.enabled ? [`Write the cloud-init seed for user ${record.spec.cloudInit.user}.`] : []),
     `Define the domain with ${record.spec.cpu.vcpus} vCPUs and ${sizeText(record.spec.memory.sizeBytes)}.`,
     ...(start ? [`Start ${record.name}.`] : []),

@@ -48,7 +48,8 @@ export interface PlacementDoc {
 
 /** What was asked, by kind; complete and parsed. */
 export type OperationArgs =
-  | { readonly kind: 'vm.create'; readonly record: VmRecord; readonly start: boolean }
+  /** `source`: the disks are copied from there. */
+  | { readonly kind: 'vm.create'; readonly record: VmRecord; readonly start: boolean; readonly source?: SnapshotSource }
   | { readonly kind: 'vm.start' }
   | {
       readonly kind: 'vm.stop';
@@ -79,6 +80,16 @@ export type OperationArgs =
   /** The record with the image that the root disk is made from. */
   | { readonly kind: 'vm.rebuild'; readonly spec: VmSpec }
   | { readonly kind: 'image.delete' };
+
+/** A snapshot that a new VM is made from. */
+export interface SnapshotSource {
+  /** The VM that has it, as it was when it was asked for, and its host. */
+  readonly record: VmRecord;
+  readonly hostId: string;
+  readonly snapshot: string;
+  /** Of the snapshot, for people. */
+  readonly name: string;
+}
 
 /** What may change in a VM that has its disks; an absent field stays as it is. */
 export interface VmChanges {

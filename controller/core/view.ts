@@ -54,6 +54,8 @@ export interface Policy {
   readonly maxSnapshots: number;
   /** Whether vCPUs and memory of a running VM may grow (M-049). */
   readonly liveGrowth: boolean;
+  /** How long taking one may take (M-090). */
+  readonly snapshotWaitSeconds: number;
 }
 
 export const DEFAULT_POLICY: Policy = {
@@ -62,6 +64,7 @@ export const DEFAULT_POLICY: Policy = {
   memoryReserveBytes: 512 * 1024 * 1024,
   maxSnapshots: 16,
   liveGrowth: true,
+  snapshotWaitSeconds: 1800,
 };
 
 export interface ClusterView {
@@ -77,6 +80,8 @@ export interface ClusterView {
   vmsUsingImage(imageId: string): readonly string[];
   /** Disks of VMs that are not expunged, by the file name of their volume, whatever pool it is in. */
   volumeUses(volume: string): readonly VolumeUse[];
+  /** Names of the VMs that are just being made from snapshots of this one. */
+  copiesOf(vmId: string): readonly string[];
 }
 
 /**

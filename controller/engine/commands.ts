@@ -26,8 +26,12 @@ export function recordChangeToWire(change: RecordChange): ostler.v1.ApplyRecord.
 
 function bodyToWire(body: CommandBody): Partial<WireCommand> {
   switch (body.kind) {
-    case 'provision':
-      return { provision: { record: vmRecordToWire(body.record), images: body.images.map(imageRefToWire) } };
+    case 'provision': {
+      const { record, images, source } = body;
+      const from =
+        source === undefined ? {} : { source: { record: vmRecordToWire(source.record), snapshot: source.snapshot } };
+      return { provision: { record: vmRecordToWire(record), images: images.map(imageRefToWire), ...from } };
+    }
     case 'start':
       return { start: { record: vmRecordToWire(body.record), images: body.images.map(imageRefToWire) } };
     case 'shutdown':
@@ -49,8 +53,9 @@ function bodyToWire(body: CommandBody): Partial<WireCommand> {
     case 'apply':
       return { apply: recordChangeToWire(body) };
     case 'snapshot-create': {
-      const { wish, limit } = body;
-      return { createSnapshot: { ...wish, tags: { ...wish.tags }, record: vmRecordToWire(body.record), limit } };
+      const { wish, limit, waitSeconds } = body;
+      const record = vmRecordToWire(body.record);
+      return { createSnapshot: { ...wish, tags: { ...wish.tags }, record, limit, waitSeconds } };
     }
     case 'snapshot-revert':
       return { revertSnapshot: { record: vmRecordToWire(body.record), snapshot: body.snapshot } };

@@ -1,6 +1,6 @@
 import { OstlerError, isCode, type ErrorInfo as KitErrorInfo } from '../../proto/kit/errors.js';
 import type { FaultPoint } from '../../proto/kit/fault.js';
-import { admit } from '../core/admit.js';
+import { admit, type Asked } from '../core/admit.js';
 import { describePlan } from '../core/describe.js';
 import type { ErrorInfo } from '../core/error-info.js';
 import type { ImageDoc, OperationDoc, VmDoc } from '../core/model.js';
@@ -53,6 +53,7 @@ async function submitOnce(request: SubmitRequest, deps: SubmitDeps): Promise<Sub
       actor: request.actor,
       vm: target.vm?.value,
       image: target.image?.value,
+      ...sourceOf(request, store),
       holder: target.vm === undefined ? undefined : store.get('operation', target.vm.value.operationId)?.value,
       view,
     }),
@@ -71,6 +72,14 @@ async function submitOnce(request: SubmitRequest, deps: SubmitDeps): Promise<Sub
   const command = plannedCommand(first.op, first.vm, index.view());
   if (command !== undefined) deps.executor.ensure(first.op, command);
   return result;
+}
+
+/** The VM that a new one is copied from, as it is now. */
+function sourceOf({ args }: SubmitRequest, store: Store): Pick<Asked, 'source'> {
+  if (args.kind !== 'vm.create' || args.source === undefined) return {};
+  const vm = store.get('vm', args.source.record.id)?.value;
+  const holder = vm === undefined ? undefined : store.get('operation', vm.operationId)?.value;
+  return { source: { vm, holder } };
 }
 
 /** The operation of an earlier request with the same id by the same person. */

@@ -151,8 +151,18 @@ export function createViewIndex(
       vmIdByName: (name) => byName.get(name.toLowerCase()),
       volumeUses: (volume) => [...(byVolume.get(volume) ?? [])],
       vmsUsingImage: (imageId) => [...(byImage.get(imageId) ?? [])].sort(),
+      copiesOf: (vmId) => copiesOf(vmId, active, store),
     }),
   };
+}
+
+/** Looks at what is at work only, which is little. */
+function copiesOf(vmId: string, active: ReadonlySet<string>, store: Store): readonly string[] {
+  const names = [...active].flatMap((id) => {
+    const op = store.get('operation', id)?.value;
+    return op?.args.kind === 'vm.create' && op.args.source?.record.id === vmId ? [op.targetName] : [];
+  });
+  return names.sort();
 }
 
 function requestKey(actor: string, requestId: string): string {

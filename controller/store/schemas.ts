@@ -37,7 +37,14 @@ const vmSchema = z.strictObject({
 });
 
 const argsSchema = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('vm.create'), record: vmRecordSchema, start: z.boolean() }),
+  z.strictObject({
+    kind: z.literal('vm.create'),
+    record: vmRecordSchema,
+    start: z.boolean(),
+    source: z
+      .strictObject({ record: vmRecordSchema, hostId: z.string(), snapshot: z.string(), name: z.string() })
+      .exactOptional(),
+  }),
   z.strictObject({ kind: z.literal('vm.start') }),
   z.strictObject({
     kind: z.literal('vm.stop'),

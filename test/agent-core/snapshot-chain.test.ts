@@ -33,7 +33,11 @@ const START: ChainState = {
   now: '',
   counter: 0,
 };
-const FACTS = { vmId: VM, disks: DISKS, sizes: { root: 1, data: 2 }, running: true, time: 5, limit: 4 };
+const HARDWARE = { vcpus: 1, maxVcpus: 2, memoryBytes: 2 ** 30, maxMemoryBytes: 2 ** 31 };
+const FACTS = {
+  ...{ vmId: VM, disks: DISKS, sizes: { root: 1, data: 2 }, running: true, time: 5, limit: 4 },
+  hardware: HARDWARE,
+};
 
 function wish(id: string, more: Partial<SnapshotWish> = {}): SnapshotWish {
   return { id, name: id, description: '', tags: {}, disks: [], memory: false, quiesce: false, ...more };
@@ -81,6 +85,11 @@ void t.test('refusals, each with its remedy', (t) => {
   const memory = create(START, 'm', { memory: true });
   const grown = planRevert(memory, 'm', { ...FACTS, disks: [...DISKS, 'new'] });
   t.ok(!grown.ok && grown.refusal.code === 'WRONG_STATE', 'memory that does not know a disk');
+  const resized = planRevert(memory, 'm', { ...FACTS, hardware: { ...HARDWARE, memoryBytes: 2 ** 31 } });
+  t.ok(!resized.ok && resized.refusal.code === 'WRONG_STATE', 'M-086: memory of another size');
+  t.match(resized, { refusal: { message: /1024 .at most 2048. MiB.*2048/, remedy: /that size again/ } });
+  t.ok(planRevert(memory, 'm', FACTS).ok, 'M-086: with the size of then it is as good as ever');
+  t.ok(planRevert(one, 'a', { ...FACTS, hardware: { ...HARDWARE, vcpus: 2 } }).ok, 'disks fit to any size');
   const two = create(one, 'b');
   const renamed = describeSnapshot(two, 'b', { name: 'a' });
   t.ok(!renamed.ok && renamed.refusal.code === 'ALREADY_EXISTS', 'C-133');

@@ -24,7 +24,7 @@ const wish = (name: string, disks: string[] = []) => ({
   ...{ id: `snap-${name.padEnd(10, '0')}`, name, description: '', tags: {}, disks, memory: false, quiesce: false },
 });
 const take = (record: VmRecord, name: string, disks?: string[]): CommandBody => ({
-  ...{ kind: 'snapshot-create', record, wish: wish(name, disks), limit: 10 },
+  ...{ kind: 'snapshot-create', record, wish: wish(name, disks), limit: 10, waitMs: 30_000 },
 });
 
 /** Definition, running domain and files, as text. */

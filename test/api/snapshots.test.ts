@@ -88,3 +88,35 @@ void t.test('back to one with memory: a stopped VM runs again', async (t) => {
   t.equal(plain.state, OperationState.SUCCEEDED, plain.error?.message ?? '');
   t.equal((await vms.getVm({ vm: 'web1' })).state, VmState.STOPPED, 'C-132: boot anew');
 });
+
+// C-134
+void t.test(
+  'a VM from a snapshot: its disks, a MAC address of its own, the rest as the other unless it is said',
+  async (t) => {
+    const fromSnapshot = { vm: 'web1', snapshot: 'plain' };
+    const dry = await vms.createVm({ name: 'twin', fromSnapshot, validateOnly: true });
+    t.match(dry.plan.join(' '), /Copy the disk root of .* from the snapshot plain of web1/);
+    const done = await rig.finished(await vms.createVm({ name: 'twin', fromSnapshot, requestId: 'twin' }));
+    t.equal(done.state, OperationState.SUCCEEDED, done.error?.message ?? '');
+    const origin = await vms.getVm({ vm: 'web1' });
+    const twin = await vms.getVm({ vm: 'twin' });
+    t.same(twin.spec?.memory, origin.spec?.memory);
+    t.match(twin.spec?.disks, [{ name: 'root', image: '' }], 'it stands on no image');
+    t.not(twin.spec?.nics?.[0]?.mac, origin.spec?.nics?.[0]?.mac);
+    const memory = { sizeBytes: 2 ** 30 };
+    const large = await rig.finished(await vms.createVm({ name: 'large', fromSnapshot, spec: { memory } }));
+    t.equal(large.state, OperationState.SUCCEEDED, large.error?.message ?? '');
+    t.equal((await vms.getVm({ vm: 'large' })).spec?.memory?.sizeBytes, 2 ** 30);
+    const wrong: readonly [object, { code: string; field: string }][] = [
+      [{ fromSnapshot: { vm: 'web1', snapshot: 'nosuch' } }, { code: 'NOT_FOUND', field: 'from_snapshot.snapshot' }],
+      [{ fromSnapshot: { vm: 'nosuch', snapshot: 'plain' } }, { code: 'NOT_FOUND', field: 'from_snapshot.vm' }],
+      [{ fromSnapshot: { vm: 'web1' } }, { code: 'INVALID_FIELD', field: 'from_snapshot.snapshot' }],
+      [
+        { fromSnapshot, spec: { disks: [{ name: 'x' }] } },
+        { code: 'INVALID_FIELD', field: 'spec.disks' },
+      ],
+    ];
+    for (const [request, refusal] of wrong)
+      await t.rejects(vms.createVm({ name: 'never', ...request }), refusal, JSON.stringify(request));
+  },
+);

@@ -1,21 +1,25 @@
+import { ostler } from '../../proto/gen/ostler.js';
+import { operationService, snapshotService } from '../../proto/services.js';
+import { fromWireTime } from '../../proto/time.js';
 import { startCluster } from '../e2e/cluster.js';
 import { eventually } from '../e2e/eventually.js';
 import { makeSubject } from '../e2e/snapshot-rig.js';
-import type { OperationJson } from '../e2e/vm-view.js';
 
 /**
- * A disk-only snapshot and its deletion under a guest that writes, ours and virsh's by turns on the same VM: the longest gap
- * that the guest sees between two writes while the snapshot is taken, and how long the deletion takes.
- *   scripts/bench snapshot [ROUNDS] [MIB]
+ * A disk-only snapshot and its deletion under a guest that writes, ours and virsh's in pairs on the same VM, each first in
+ * every other pair: the longest gap that the guest sees between two writes while the snapshot is taken, and how long taking and
+ * deleting take. Ours from the operation's beginning to its end, by a client that runs already; virsh's the program's run.
+ *   scripts/bench snapshot [PAIRS] [MIB]
  */
-const ROUNDS = Number(process.argv[2] ?? '5');
+const PAIRS = Number(process.argv[2] ?? '9');
 const MEBIBYTES = Number(process.argv[3] ?? '48');
 const OVERLAY = '/var/lib/libvirt/images/bench-by-virsh.qcow2';
+const { OperationState } = ostler.v1;
 
 interface Figures {
-  readonly gapMs: number[];
-  readonly createMs: number[];
-  readonly deleteMs: number[];
+  readonly gapMs: number;
+  readonly createMs: number;
+  readonly deleteMs: number;
 }
 
 const cluster = await startCluster();
@@ -44,48 +48,74 @@ try {
     await work();
     return performance.now() - started;
   };
-  const operation = async (line: readonly string[]): Promise<number> => {
-    const done = await cluster.json<OperationJson & { createTime: string; endTime: string }>(line);
-    return Date.parse(done.endTime) - Date.parse(done.createTime);
+  const snapshots = cluster.client(snapshotService);
+  const operations = cluster.client(operationService);
+  const finished = async (begun: Promise<ostler.v1.Operation>): Promise<number> => {
+    const { id: operation } = await begun;
+    const done = await operations.waitOperation({ operation, timeoutMs: 60_000 });
+    if (done.state !== OperationState.SUCCEEDED) throw new Error(done.error?.message ?? 'it did not end');
+    return (fromWireTime(done.endTime) ?? 0) - (fromWireTime(done.createTime) ?? 0);
   };
   const virsh = (...args: string[]): Promise<unknown> => cluster.lab.exec('h1', ['virsh', '-q', ...args]);
 
-  const ours: Figures = { gapMs: [], createMs: [], deleteMs: [] };
-  const theirs: Figures = { gapMs: [], createMs: [], deleteMs: [] };
-  for (let round = 0; round < ROUNDS; round += 1) {
+  const byOstler = async (): Promise<Figures> => {
     await gap();
-    ours.createMs.push(await operation(['snapshot', 'create', 'bench', 'one', '--disk', 'data1']));
-    ours.gapMs.push(await gap());
+    const createMs = await finished(snapshots.createSnapshot({ vm: 'bench', name: 'one', disks: ['data1'] }));
+    const gapMs = await gap();
     await refill();
-    ours.deleteMs.push(await operation(['snapshot', 'delete', 'bench', 'one', '--yes']));
-
+    return { gapMs, createMs, deleteMs: await finished(snapshots.deleteSnapshot({ vm: 'bench', snapshot: 'one' })) };
+  };
+  const byVirsh = async (): Promise<Figures> => {
     const { vdb = '' } = await vm.blocks();
-    await gap();
-    const spec = ['--diskspec', `vdb,file=${OVERLAY}`, '--diskspec', 'vda,snapshot=no'];
+    const spec = [
+      '--diskspec',
+      `vdb,file=${OVERLAY}`,
+      '--diskspec',
+      'vda,snapshot=no',
+      '--diskspec',
+      'sdzz,snapshot=no',
+    ];
     const create = ['snapshot-create-as', vm.id, '--disk-only', '--atomic', '--no-metadata', ...spec];
-    theirs.createMs.push(await timed(() => virsh(...create, '--diskspec', 'sdzz,snapshot=no')));
-    theirs.gapMs.push(await gap());
+    await gap();
+    const createMs = await timed(() => virsh(...create));
+    const gapMs = await gap();
     await refill();
     const merge = ['blockcommit', vm.id, 'vdb', '--base', vdb, '--active', '--pivot', '--wait'];
-    theirs.deleteMs.push(
-      await timed(async () => {
-        await virsh(...merge);
-        await cluster.lab.exec('h1', ['rm', OVERLAY]);
-      }),
-    );
+    const deleteMs = await timed(async () => {
+      await virsh(...merge);
+      await cluster.lab.exec('h1', ['rm', OVERLAY]);
+    });
+    return { gapMs, createMs, deleteMs };
+  };
+
+  const ours: Figures[] = [];
+  const theirs: Figures[] = [];
+  const quietMs: number[] = [];
+  for (let pair = 0; pair < PAIRS; pair += 1) {
+    if (pair % 2 === 0) ours.push(await byOstler());
+    theirs.push(await byVirsh());
+    if (pair % 2 === 1) ours.push(await byOstler());
+    // What the guest sees when nothing is done to it.
+    await gap();
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    quietMs.push(await gap());
   }
   await vm.guest('touch /tmp/stop');
 
   const median = (values: readonly number[]): number =>
-    Math.round([...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0);
+    [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+  const words = { gapMs: 'longest gap in the guest, ms', createMs: 'create, ms', deleteMs: 'delete, ms' };
   const rows = (['gapMs', 'createMs', 'deleteMs'] as const).map((key) => ({
-    what: { gapMs: 'longest gap in the guest, ms', createMs: 'create, ms', deleteMs: 'delete, ms' }[key],
-    ostler: median(ours[key]),
-    virsh: median(theirs[key]),
-    ratio: Number((median(ours[key]) / Math.max(1, median(theirs[key]))).toFixed(2)),
+    what: words[key],
+    ostler: Math.round(median(ours.map((one) => one[key]))),
+    virsh: Math.round(median(theirs.map((one) => one[key]))),
+    'median of the pairs’ ratios': Number(
+      median(ours.map((one, index) => one[key] / Math.max(1, theirs[index]?.[key] ?? 1))).toFixed(2),
+    ),
   }));
   console.table(rows);
-  console.log(JSON.stringify({ bench: 'snapshot', rounds: ROUNDS, mebibytes: MEBIBYTES, ours, theirs, rows }));
+  console.log(`longest gap with nothing done: ${median(quietMs)} ms (median)`);
+  console.log(JSON.stringify({ bench: 'snapshot', pairs: PAIRS, mebibytes: MEBIBYTES, rows, quietMs, ours, theirs }));
 } finally {
   await cluster.down();
 }

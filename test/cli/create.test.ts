@@ -210,3 +210,33 @@ spec:
   t.match(mixed.stderr, /--file and --memory exclude each other/);
   t.equal(fake.requests.length, sent, 'nothing was sent');
 });
+
+// C-134
+void t.test('from a snapshot: only what is said goes beside it', async (t) => {
+  const fake = await startFake();
+  t.teardown(() => fake.close());
+  const { code, stderr } = await ostler(fake, [
+    'vm',
+    'create',
+    'twin',
+    '--from-snapshot',
+    'web1/before',
+    '--memory',
+    '4GiB',
+  ]);
+  t.equal(code, 0, stderr);
+  const request = fake.requestOf('createVm') as wire.v1.CreateVmRequest;
+  t.match(request.fromSnapshot, { vm: 'web1', snapshot: 'before' });
+  t.equal(request.spec?.memory?.sizeBytes, 4 * GIB);
+  t.notOk(request.spec?.cpu, 'as the other VM');
+  t.notOk(request.spec?.cloudInit);
+  t.same([request.spec?.disks ?? [], request.spec?.nics ?? []], [[], []]);
+  for (const args of [['--image', 'debian-12'], ['--disk-size', '9GiB'], ['--disk', 'size=1GiB'], ['--reset-root']]) {
+    const refused = await ostler(fake, ['vm', 'create', 'twin', '--from-snapshot', 'web1/before', ...args]);
+    t.equal(refused.code, 2, args.join(' '));
+    t.match(refused.stderr, /exclude each other/);
+  }
+  const half = await ostler(fake, ['vm', 'create', 'twin', '--from-snapshot', 'web1']);
+  t.equal(half.code, 2);
+  t.match(half.stderr, /VM\/SNAPSHOT/);
+});

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { admit } from '../../controller/core/admit.js';
-import type { OperationArgs, SettledState, VmDoc } from '../../controller/core/model.js';
+import type { OperationArgs, OperationDoc, OperationKind, SettledState, VmDoc } from '../../controller/core/model.js';
 import { aRecord, aVm, id } from '../store/documents.js';
 import { MIB } from '../../proto/model/vm.js';
 import { DEFAULT_POLICY } from '../../controller/core/view.js';
@@ -116,5 +116,42 @@ void t.test('growth of a running VM may be switched off; a stopped one grows all
   t.equal(asked(cpu, 'stopped', false), undefined);
   const limits = { ...spec, shutdownTimeoutSeconds: 5 };
   t.equal(asked(limits, 'running', false), undefined, 'other changes are not growth');
+  t.end();
+});
+
+function anOperation(kind: OperationKind): OperationDoc {
+  return {
+    ...{ id: id('op', 1), kind, args: { kind: 'vm.start' }, target: id('i', 1), targetName: 'vm1', state: 'running' },
+    ...{ percent: 0, detail: '', steps: [], error: undefined, cancelRequested: false, createdBy: 'ann', requestId: '' },
+    ...{ requestHash: '', createTime: 1, endTime: 0, placement: undefined, outbox: [] },
+    cursor: { step: '', attempt: 0, hostId: '', waiting: '', notBefore: 0 },
+  };
+}
+
+// C-134
+void t.test('while a snapshot is copied into a new VM, nothing of the old one is merged or removed', (t) => {
+  const vm = on('stopped');
+  const copied = aView([anEntry(1)], { copiesOf: (vmId) => (vmId === vm.record.id ? ['twin'] : []) });
+  const common = { target: vm.record.id, actor: 'ann', vm, image: undefined, holder: undefined, view: copied };
+  const moves: readonly OperationArgs[] = [
+    { kind: 'snapshot.delete', snapshot: 's', name: 'one' },
+    { kind: 'snapshot.revert', snapshot: 's', name: 'one', memory: false },
+    { kind: 'snapshot.flatten', disks: [] },
+    { kind: 'vm.expunge', force: true },
+    rebuild,
+  ];
+  for (const args of moves)
+    t.match(admit({ ...common, args }), { code: 'IN_USE', message: /twin/, remedy: /Wait/ }, args.kind);
+  t.equal(admit({ ...common, args: { kind: 'vm.start' } }), undefined, 'it may start');
+  const record = aRecord(2, { name: 'twin' });
+  const source = { record: vm.record, hostId: vm.hostId, snapshot: 's', name: 'one' };
+  const create: OperationArgs = { kind: 'vm.create', record, start: true, source };
+  const asked = { ...common, view: aView([anEntry(1)]), target: record.id, vm: undefined, args: create };
+  t.equal(admit({ ...asked, source: { vm, holder: undefined } }), undefined);
+  const held = (kind: 'snapshot.delete' | 'vm.start') => admit({ ...asked, source: { vm, holder: anOperation(kind) } });
+  t.match(held('snapshot.delete'), { code: 'OPERATION_RUNNING' }, 'and the other way round');
+  t.equal(held('vm.start'), undefined);
+  t.match(admit({ ...asked, source: { vm: on('expunged'), holder: undefined } }), { code: 'NOT_FOUND' });
+  t.match(admit({ ...asked, source: { vm: on('error'), holder: undefined } }), { code: 'WRONG_STATE' });
   t.end();
 });

@@ -32,6 +32,7 @@ export function aView(hosts: readonly HostEntry[], change: Partial<ClusterView> 
     vmIdByName: () => undefined,
     vmsUsingImage: () => [],
     volumeUses: () => [],
+    copiesOf: () => [],
     ...change,
   };
 }

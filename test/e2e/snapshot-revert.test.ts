@@ -126,6 +126,19 @@ void t.test('a node with two branches is deleted and both stay whole', async (t)
   t.equal(await vm.guest('cat /tmp/ram'), 'kept-in-ram', 'and the memory of the root is still good');
 });
 
+// M-086
+void t.test('memory goes back into the size that it was saved from, and is not removed for another one', async (t) => {
+  await vm.ok(['stop', 'back', '--yes', '--force']);
+  await vm.ok(['vm', 'set', 'back', '--memory', '160MiB', '--max-memory', '160MiB']);
+  const pattern = /belongs to 1[^;]*128 \(at most 128\) MiB[^;]*; the VM has [\s\S]*160[\s\S]*next: Stop the VM/;
+  await refused(t, ['snapshot', 'revert', 'back', 'ram', '--yes'], 4, pattern, 'M-086: another size');
+  t.equal((await vm.list()).find((one) => one.name === 'ram')?.state, 'SNAPSHOT_READY', 'M-086: it stays');
+  await vm.ok(['vm', 'set', 'back', '--memory', '128MiB', '--max-memory', '128MiB']);
+  await vm.snap('revert', 'ram', '--yes');
+  await vm.agent();
+  t.equal(await vm.guest('cat /tmp/ram'), 'kept-in-ram', 'M-086: with the size of then it goes back');
+});
+
 void t.test('changes behind our back are seen and not overwritten', async (t) => {
   await vm.ok(['stop', 'back', '--yes', '--force']);
   const { vda = '' } = await vm.blocks();

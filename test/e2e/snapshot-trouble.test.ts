@@ -51,6 +51,62 @@ void t.test('no room for an overlay, none for the memory', async (t) => {
   t.equal(await vm.guest('echo alive'), 'alive', 'and the guest runs on');
 });
 
+void t.test('no room to go back: nothing has changed, the guest was not even stopped', async (t) => {
+  await vm.guest('echo then > /tmp/ram');
+  await vm.snap('create', 'ram', '--memory');
+  await vm.guest('echo now > /tmp/ram');
+  const before = await state();
+  await fill(40);
+  const failed = await cluster.ostler(['snapshot', 'revert', 'full', 'ram', '--yes']);
+  t.equal(failed.code, 5, failed.stderr);
+  t.match(failed.stderr, /No room/);
+  t.equal(await vm.guest('cat /tmp/ram'), 'now', 'the guest runs on');
+  t.same(await state(), before);
+  await free();
+  await vm.snap('revert', 'ram', '--yes');
+  await vm.agent();
+  t.equal(await vm.guest('cat /tmp/ram'), 'then', 'with room it goes back');
+});
+
+void t.test('libvirtd dies in the middle of going back to a memory', async (t) => {
+  for (const ms of [60, 250, 600]) {
+    await vm.guest('echo now > /tmp/ram; sync');
+    await vm.ok(['snapshot', 'revert', 'full', 'ram', '--yes', '--no-wait']);
+    await new Promise((resolve) => setTimeout(resolve, ms));
+    await cluster.lab.libvirtd('h1', 'kill');
+    await cluster.lab.libvirtd('h1', 'start');
+    const operations = await settled(cluster, 180);
+    const last = operations.find((one) => one.kind === 'snapshot.revert');
+    t.comment(`killed after ${ms} ms: it ended as ${last?.state ?? '?'}`);
+    t.same((await vm.list()).map((one) => [one.name, one.state]), [['ram', 'SNAPSHOT_READY']], 'it can be gone back to'); // prettier-ignore
+    await eventually('the host', 60, () => vm.snap('revert', 'ram', '--yes'), 1000);
+    await vm.agent();
+    t.equal(await vm.guest('cat /tmp/ram'), 'then', 'the memory of that moment');
+    t.same(await vm.damage(), []);
+  }
+  await vm.snap('delete', 'ram', '--yes');
+  t.equal((await disks()).filter((file) => file.endsWith('.qcow2')).length, 2, 'nothing is orphaned');
+});
+
+void t.test('libvirtd dies in the middle of taking one', async (t) => {
+  for (const ms of [20, 60, 120]) {
+    await vm.ok(['snapshot', 'create', 'full', 'quick', '--disk', 'root', '--disk', 'data1', '--no-wait']);
+    await new Promise((resolve) => setTimeout(resolve, ms));
+    await cluster.lab.libvirtd('h1', 'kill');
+    await cluster.lab.libvirtd('h1', 'start');
+    const operations = await settled(cluster, 180);
+    const last = operations.find((one) => one.kind === 'snapshot.create');
+    t.comment(`killed after ${ms} ms: it ended as ${last?.state ?? '?'}`);
+    await eventually('libvirt', 30, () => vm.blocks());
+    const left = await vm.list();
+    t.equal(left.length, last?.state.endsWith('SUCCEEDED') === true ? 1 : 0, 'the list says what the operation said');
+    t.equal(await vm.guest('echo alive > /data/v; sync; cat /data/v'), 'alive', 'the guest runs on');
+    for (const one of left) await eventually('the host', 60, () => vm.snap('delete', one.id, '--yes'), 1000);
+    t.equal((await disks()).filter((file) => file.endsWith('.qcow2')).length, 2, 'nothing is orphaned');
+    t.same(await vm.damage(), []);
+  }
+});
+
 void t.test('no room to merge: the deletion is finished when there is some', async (t) => {
   // The smaller file is written into the larger one: where that has nothing yet, so that it needs room.
   await write('w', 36);

@@ -14,12 +14,13 @@ import { flattenDisks } from '../../agent/drivers/snapshots/flatten.js';
 import { listSnapshots } from '../../agent/drivers/snapshots/list.js';
 import { revertSnapshot } from '../../agent/drivers/snapshots/revert.js';
 import { readChain, type ChainDeps } from '../../agent/drivers/snapshots/scene.js';
+import { mergeKeptVolumes } from '../../agent/drivers/snapshots/volumes-kept.js';
 import { createFakeHypervisor } from '../../agent/fake/hypervisor.js';
 import { createLayout } from '../../agent/layout.js';
 import { createLinuxHost } from '../../agent/linux/host.js';
 import { buildDomainXml } from '../../agent/xml/build-domain.js';
 import { readDomain } from '../../agent/xml/read-domain.js';
-import { systemClock } from '../../proto/kit/clock.js';
+import { systemClock, type Clock } from '../../proto/kit/clock.js';
 import { OstlerError } from '../../proto/kit/errors.js';
 import { silentLog } from '../../proto/kit/log.js';
 import { MIB, type VmRecord } from '../../proto/model/vm.js';
@@ -36,6 +37,12 @@ const SEQUENCES = Number(process.env['OSTLER_SEQUENCES'] ?? 60);
 const BLOCK = 64 * 1024;
 const BLOCKS = MIB / BLOCK;
 const DISKS = ['root', 'data'];
+
+/** A limit of minutes is never reached here, and a dead process's timer must not keep this one awake. */
+const CLOCK: Clock = {
+  ...systemClock,
+  sleep: (ms, signal) => (ms < 60_000 ? systemClock.sleep(ms, signal) : new Promise(() => undefined)),
+};
 
 class Crash extends Error {}
 
@@ -71,6 +78,8 @@ function dice(seed: number): (sides: number) => number {
 interface Bench {
   readonly record: VmRecord;
   readonly directory: string;
+  /** The volume that was there before the second disk. */
+  readonly given: string | undefined;
   life(crashAt: number): Life;
   chain(): Promise<ChainState>;
   definedFiles(): Promise<Readonly<Record<string, string>>>;
@@ -82,13 +91,19 @@ async function makeBench(directory: string, number: number): Promise<Bench> {
   const id = `i-${String(number).padStart(10, '0')}`;
   const base = sampleRecord();
   const [root] = base.spec.disks;
-  const disks = DISKS.map((name) => ({ ...root!, name, image: '', sizeBytes: MIB }));
+  // Of every third life the second disk is a volume that was there before it.
+  const given = number % 3 === 0 ? `given-${id}.qcow2` : undefined;
+  const disks = DISKS.map((name) => ({
+    ...{ ...root!, name, image: '', sizeBytes: MIB },
+    ...(name === 'data' && given !== undefined ? { volume: given } : {}),
+  }));
   const bootOrder = ['root'];
   const record = { ...base, id, spec: { ...base.spec, disks, bootOrder } };
   const host = createLinuxHost();
   const { hypervisor } = createFakeHypervisor({ clock: systemClock });
   await hypervisor.ensureDirPool('default', directory);
-  const file = (name: string): string => join(directory, `ostler-${id}-${name}.qcow2`);
+  const own = (name: string): string => (name === 'data' && given !== undefined ? given : `ostler-${id}-${name}.qcow2`);
+  const file = (name: string): string => join(directory, own(name));
   for (const name of DISKS) await host.qemuImg.create({ path: file(name), format: 'qcow2', sizeBytes: MIB });
   const sources = new Map(DISKS.map((name) => [name, { path: file(name), format: 'qcow2' as const }]));
   const xml = buildDomainXml(record, {
@@ -103,13 +118,14 @@ async function makeBench(directory: string, number: number): Promise<Bench> {
   return {
     record,
     directory,
+    given,
     life: (crashAt) => {
       let hits = 0;
       let dead = false;
       const deps: ChainDeps = {
         hypervisor: mortal(hypervisor, () => dead),
         host: { ...host, files: mortal(host.files, () => dead), qemuImg: mortal(host.qemuImg, () => dead) },
-        ...{ pools, layout: createLayout('/nowhere'), intents: createIntents(), clock: systemClock, log: silentLog },
+        ...{ pools, layout: createLayout('/nowhere'), intents: createIntents(), clock: CLOCK, log: silentLog },
         fault: () => {
           hits += 1;
           if (hits !== crashAt) return;
@@ -123,7 +139,6 @@ async function makeBench(directory: string, number: number): Promise<Bench> {
     chain: async () => {
       const found = await readChain(record, await pools.list(), { host, pools });
       if (found !== undefined) return found.state;
-      const own = (name: string): string => `ostler-${id}-${name}.qcow2`;
       return {
         ...{ snapshots: [], now: '', counter: 0 },
         files: Object.fromEntries(DISKS.map((name) => [own(name), { disk: name, backing: '' }])),
@@ -215,7 +230,8 @@ async function liveOnce(directory: string, seed: number): Promise<string[]> {
       const wish = { id, name: id, description: '', tags: {}, disks, memory: false, quiesce: false };
       await untilDone(
         bench,
-        (deps) => createSnapshot(commandOf(bench, { wish, limit: 99 }, 'snapshot-create'), CONTEXT, deps),
+        (deps) =>
+          createSnapshot(commandOf(bench, { wish, limit: 99, waitMs: 600_000 }, 'snapshot-create'), CONTEXT, deps),
         roll,
       );
       model.set(id, Object.fromEntries(disks.map((name) => [name, present[name] ?? zeros])));
@@ -236,7 +252,12 @@ async function liveOnce(directory: string, seed: number): Promise<string[]> {
     } else if (what === 8 && roll(3) === 0)
       await untilDone(
         bench,
-        (deps) => flattenDisks(commandOf(bench, { disks: [] }, 'snapshot-flatten'), CONTEXT, deps),
+        (deps) =>
+          flattenDisks(
+            commandOf(bench, { disks: bench.given === undefined ? [] : ['root'] }, 'snapshot-flatten'),
+            CONTEXT,
+            deps,
+          ),
         roll,
       );
     else if (what === 9) {
@@ -245,9 +266,32 @@ async function liveOnce(directory: string, seed: number): Promise<string[]> {
     }
     told.push(`${what}${disk}${picked ?? ''}`);
   }
-  return verdict(bench, present, model).then((wrong) =>
-    wrong.map((one) => `seed ${seed}: ${one} after ${told.join(' ')}`),
+  const wrong = await verdict(bench, present, model);
+  if (bench.given !== undefined)
+    wrong.push(...(await verdictOfVolume(bench, bench.given, present['data'] ?? [], roll)));
+  return wrong.map((one) => `seed ${seed}: ${one} after ${told.join(' ')}`);
+}
+
+/** What was there before the disk stays when the VM goes, with everything that the guest wrote. */
+async function verdictOfVolume(
+  bench: Bench,
+  volume: string,
+  blocks: Blocks,
+  roll: (sides: number) => number,
+): Promise<string[]> {
+  const wrong: string[] = [];
+  const { snapshots, current } = await bench.chain();
+  const flatten = flattenDisks(commandOf(bench, { disks: ['data'] }, 'snapshot-flatten'), CONTEXT, bench.life(0).deps);
+  const refused = await flatten.then(
+    () => '',
+    (error: unknown) => (error as OstlerError).code,
   );
+  if (current['data'] !== volume && refused !== 'WRONG_STATE') wrong.push(`flattening was not refused: ${refused}`);
+  if (snapshots.length === 0 && current['data'] !== volume) wrong.push('without snapshots it is not on its volume');
+  await untilDone(bench, (deps) => mergeKeptVolumes(bench.record, CONTEXT, deps).then(() => ({})), roll);
+  if ((await bench.chain()).current['data'] !== volume) wrong.push('it did not come back to its volume');
+  if (!(await holds(join(bench.directory, volume), blocks))) wrong.push('the volume is not what was written');
+  return wrong;
 }
 
 /** Everything that must be true at the end of a life; what is not, as sentences. */
@@ -296,7 +340,7 @@ void t.test(`${SEQUENCES} random lives of real disks, with crashes`, async (t) =
   const wrong: string[] = [];
   for (let seed = 1; seed <= SEQUENCES; seed += 1) {
     wrong.push(...(await liveOnce(directory, seed)));
-    for (const name of await readdir(directory)) if (name.includes('ostler-i')) await rm(join(directory, name));
+    for (const name of await readdir(directory)) if (/ostler-i|given-/.test(name)) await rm(join(directory, name));
   }
   t.comment(`${crashes} crashes`);
   t.same(wrong, []);
@@ -310,7 +354,7 @@ void t.test('a deletion that is cancelled stays in the list, and goes on when it
   const { deps } = bench.life(0);
   const id = 'snap-0000000001';
   const wish = { id, name: id, description: '', tags: {}, disks: DISKS, memory: false, quiesce: false };
-  await createSnapshot(commandOf(bench, { wish, limit: 99 }, 'snapshot-create'), CONTEXT, deps);
+  await createSnapshot(commandOf(bench, { wish, limit: 99, waitMs: 600_000 }, 'snapshot-create'), CONTEXT, deps);
   await write(join(directory, (await bench.chain()).current['root'] ?? ''), 3, 7);
   const cancel = new AbortController();
   const fault = (name: string): void => {
@@ -328,4 +372,36 @@ void t.test('a deletion that is cancelled stays in the list, and goes on when it
   const written = zeros.map((_zero, index) => (index === 3 ? 7 : 0));
   t.same(await verdict(bench, { root: written, data: zeros }, new Map()), []);
   await refuseDiskInSnapshot(bench.record, 'root', deps);
+});
+
+void t.test('a volume that was there before is what is left, however little it held', async (t) => {
+  const directory = await mkdtemp('/var/tmp/ostler-snapshots-');
+  t.teardown(() => rm(directory, { recursive: true, force: true }));
+  // Of every third bench the second disk is such a volume.
+  const bench = await makeBench(directory, 3);
+  const given = bench.given ?? '';
+  const { deps } = bench.life(0);
+  const id = 'snap-0000000001';
+  const wish = { id, name: id, description: '', tags: {}, disks: DISKS, memory: false, quiesce: false };
+  const take = commandOf(bench, { wish, limit: 99, waitMs: 600_000 }, 'snapshot-create');
+  const go = commandOf(bench, { snapshot: id }, 'snapshot-delete');
+  const blocks = Array<number>(BLOCKS).fill(9);
+  const overwrite = async (): Promise<void> => {
+    const path = join(directory, (await bench.chain()).current['data'] ?? '');
+    for (const [block, value] of blocks.entries()) await write(path, block, value);
+  };
+  await createSnapshot(take, CONTEXT, deps);
+  await overwrite();
+  const flatten = commandOf(bench, { disks: [] }, 'snapshot-flatten');
+  await t.rejects(flattenDisks(flatten, CONTEXT, deps), { code: 'WRONG_STATE', field: 'disks', remedy: /Delete/ });
+  await deleteSnapshot(go, CONTEXT, deps);
+  t.equal((await bench.chain()).current['data'], given, 'deleted: everything is in the volume');
+  t.ok(await holds(join(directory, given), blocks));
+  await createSnapshot(take, CONTEXT, deps);
+  blocks.fill(10);
+  await overwrite();
+  t.not((await bench.chain()).current['data'], given);
+  await mergeKeptVolumes(bench.record, CONTEXT, deps);
+  t.equal((await bench.chain()).current['data'], given, 'before the VM goes: the same');
+  t.ok(await holds(join(directory, given), blocks));
 });

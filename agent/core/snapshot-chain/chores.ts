@@ -17,11 +17,12 @@ export type Chore =
       readonly pulled: ChainState;
     };
 
-/** The next one, always the same for the same state; undefined: nothing is left. */
-export function nextChore(state: ChainState): Chore | undefined {
+/** The next one, always the same for the same state; undefined: nothing is left. `only`: of these disks. */
+export function nextChore(state: ChainState, only?: ReadonlySet<string>): Chore | undefined {
   const held = heldFiles(state);
-  const idle = Object.keys(state.files)
-    .filter((name) => !held.has(name))
+  const idle = Object.entries(state.files)
+    .filter(([name, { disk }]) => !held.has(name) && (only === undefined || only.has(disk)))
+    .map(([name]) => name)
     .sort();
   for (const file of idle)
     if (childrenOf(state, file).length === 0) return { kind: 'drop', file, next: withoutFiles(state, [file]) };

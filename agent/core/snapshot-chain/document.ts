@@ -17,6 +17,14 @@ const stateSchema = z.strictObject({
       disks: z.record(z.string(), z.strictObject({ file: fileName, sizeBytes: z.number() })),
       memoryFile: z.union([z.literal(''), fileName]),
       quiesced: z.boolean(),
+      hardware: z
+        .strictObject({
+          vcpus: z.int(),
+          maxVcpus: z.int(),
+          memoryBytes: z.int(),
+          maxMemoryBytes: z.int(),
+        })
+        .exactOptional(),
     }),
   ),
   now: z.string(),

@@ -35,6 +35,16 @@ export interface SnapshotNode {
   readonly memoryFile: string;
   /** The guest's file systems were frozen while it was made. */
   readonly quiesced: boolean;
+  /** What its memory belongs to; absent: disks only. */
+  readonly hardware?: Hardware;
+}
+
+/** What of a VM's size a saved memory is bound to. */
+export interface Hardware {
+  readonly vcpus: number;
+  readonly maxVcpus: number;
+  readonly memoryBytes: number;
+  readonly maxMemoryBytes: number;
 }
 
 export interface ChainState {

@@ -1,6 +1,6 @@
 import type { Refusal } from '../refusal.js';
 import { memoryFileName, overlayFileName } from '../vm-files.js';
-import { snapshotOf, type ChainFile, type ChainState, type SnapshotNode } from './model.js';
+import { snapshotOf, type ChainFile, type ChainState, type Hardware, type SnapshotNode } from './model.js';
 
 /** What a snapshot is asked to be. */
 export interface SnapshotWish {
@@ -21,6 +21,7 @@ export interface CreateFacts {
   /** Bytes, by disk. */
   readonly sizes: Readonly<Record<string, number>>;
   readonly running: boolean;
+  readonly hardware: Hardware;
   readonly time: number;
   /** Snapshots that a VM may have. */
   readonly limit: number;
@@ -62,6 +63,7 @@ export function planCreate(state: ChainState, wish: SnapshotWish, facts: CreateF
     time: facts.time,
     state: 'ready',
     disks: frozen,
+    ...(wish.memory ? { hardware: facts.hardware } : {}),
   };
   return { ok: true, next: { files, current, counter, snapshots: [...state.snapshots, node], now: id } };
 }
@@ -115,7 +117,11 @@ function refuseMemory(disks: readonly string[], facts: CreateFacts): Plan | unde
 }
 
 /** New overlays on top of what the snapshot froze; its other disks and all snapshots stay. C-132, V-52 */
-export function planRevert(state: ChainState, id: string, facts: Pick<CreateFacts, 'vmId' | 'disks'>): Plan {
+export function planRevert(
+  state: ChainState,
+  id: string,
+  facts: Pick<CreateFacts, 'vmId' | 'disks' | 'hardware'>,
+): Plan {
   const node = snapshotOf(state, id);
   if (node === undefined) return missingSnapshot(id);
   if (node.state === 'deleting')
@@ -135,6 +141,8 @@ export function planRevert(state: ChainState, id: string, facts: Pick<CreateFact
       `The VM has disks that ${node.name} does not know; its memory would not fit to them.`,
       'Detach the disks that were added since.',
     );
+  const resized = refuseResized(node, facts.hardware);
+  if (resized !== undefined) return resized;
   let { counter } = state;
   const files: Record<string, ChainFile> = { ...state.files };
   const current: Record<string, string> = { ...state.current };
@@ -144,6 +152,28 @@ export function planRevert(state: ChainState, id: string, facts: Pick<CreateFact
     current[disk] = overlay;
   }
   return { ok: true, next: { ...state, files, current, counter, now: id } };
+}
+
+/**
+ * M-086: memory goes back only into the hardware that it was saved from; that of another size would take what the host never
+ * gave. The snapshot is not removed for it: with the size of then it is as good as ever.
+ */
+function refuseResized({ name, hardware }: SnapshotNode, now: Hardware): Plan | undefined {
+  if (hardware === undefined) return undefined;
+  const keys = ['vcpus', 'maxVcpus', 'memoryBytes', 'maxMemoryBytes'] as const;
+  if (keys.every((key) => hardware[key] === now[key])) return undefined;
+  return refuse(
+    'WRONG_STATE',
+    'snapshot',
+    `The memory of ${name} belongs to ${sizeOf(hardware)}; the VM has ${sizeOf(now)} now.`,
+    'Stop the VM, give it that size again, and go back then.',
+  );
+}
+
+function sizeOf({ vcpus, maxVcpus, memoryBytes, maxMemoryBytes }: Hardware): string {
+  const mebibytes = (bytes: number): number => bytes / 1024 ** 2;
+  const memory = `${mebibytes(memoryBytes)} (at most ${mebibytes(maxMemoryBytes)}) MiB of memory`;
+  return `${vcpus} (at most ${maxVcpus}) vCPUs and ${memory}`;
 }
 
 export function missingSnapshot(id: string): Plan {

@@ -7,7 +7,7 @@ import type { DiskSwitches } from '../../hypervisor.js';
 import { look, verify, type Look } from './look.js';
 import { settleOn } from './merge.js';
 import { dropOverlays, makeOverlays, redefine } from './overlays.js';
-import { openScene, refusalError, save, type ChainDeps, type Scene } from './scene.js';
+import { hardwareOf, openScene, refusalError, save, type ChainDeps, type Scene } from './scene.js';
 import { settle, settleCreate } from './settle.js';
 
 /**
@@ -15,6 +15,30 @@ import { settle, settleCreate } from './settle.js';
  * memory it stands still at the very end) or is stopped. On failure everything is as it was before.
  */
 export async function createSnapshot(
+  command: Command<'snapshot-create'>,
+  context: CommandContext,
+  deps: ChainDeps,
+): Promise<Facts> {
+  const { waitMs, wish } = command.body;
+  const end = new AbortController();
+  const late = new OstlerError('TIMEOUT', `The snapshot ${wish.name} was not taken within ${waitMs / 1000} s.`, {
+    remedy:
+      'Nothing was changed. Try again when the host is less busy, without memory, or with snapshotWaitSeconds raised.',
+  });
+  const over = new AbortController();
+  // M-090
+  void deps.clock.sleep(waitMs, over.signal).then(() => end.abort(late), () => undefined); // prettier-ignore
+  try {
+    return await takeSnapshot(command, { ...context, signal: AbortSignal.any([context.signal, end.signal]) }, deps);
+  } catch (error) {
+    // What libvirt says of a save that was aborted tells nobody why.
+    throw end.signal.aborted && !context.signal.aborted ? late : error;
+  } finally {
+    over.abort();
+  }
+}
+
+async function takeSnapshot(
   command: Command<'snapshot-create'>,
   context: CommandContext,
   deps: ChainDeps,
@@ -29,6 +53,7 @@ export async function createSnapshot(
   const facts: CreateFacts = {
     ...{ vmId: record.id, disks: scene.disks, running: seen.running, time: deps.clock.now(), limit },
     sizes: await sizesOf(scene, disksOf(wish, scene)),
+    hardware: hardwareOf(record),
   };
   refuseRaw(record, disksOf(wish, scene));
   refuseReset(record, disksOf(wish, scene));
@@ -74,7 +99,7 @@ async function sizesOf(scene: Scene, disks: readonly string[]): Promise<Record<s
   const sizes: Record<string, number> = {};
   for (const disk of disks) {
     const file = scene.doc.state.current[disk];
-    if (file !== undefined) sizes[disk] = (await scene.deps.host.qemuImg.info(scene.path(file))).virtualSizeBytes;
+    if (file !== undefined) sizes[disk] = (await scene.deps.host.qemuImg.glance(scene.path(file))).virtualSizeBytes;
   }
   return sizes;
 }

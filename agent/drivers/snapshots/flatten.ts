@@ -3,7 +3,7 @@ import type { Command, CommandContext, Facts } from '../../command.js';
 import { afterPull } from '../../core/snapshot-chain/chores.js';
 import { look, verify } from './look.js';
 import { doChores, runMerge } from './merge.js';
-import { openScene, type ChainDeps } from './scene.js';
+import { openScene, type ChainDeps, type Scene } from './scene.js';
 import { settle } from './settle.js';
 
 /**
@@ -25,6 +25,13 @@ export async function flattenDisks(
       remedy: `It has: ${scene.disks.join(', ')}.`,
     });
   await verify(scene, await look(scene));
+  for (const { name, volume } of record.spec.disks)
+    if (
+      volume !== undefined &&
+      (disks.length === 0 || disks.includes(name)) &&
+      scene.doc.state.current[name] !== volume
+    )
+      throw wouldLeaveVolume(scene, name, volume);
   for (const disk of disks.length === 0 ? scene.disks : disks) {
     const top = scene.doc.state.current[disk] ?? '';
     if (scene.doc.state.files[top]?.backing === '') continue;
@@ -33,4 +40,17 @@ export async function flattenDisks(
   }
   await doChores(scene);
   return {};
+}
+
+/** The volume was there before the disk and stays when it goes: what the guest wrote must come back into it. */
+function wouldLeaveVolume(scene: Scene, disk: string, volume: string): OstlerError {
+  return new OstlerError(
+    'WRONG_STATE',
+    `The disk ${disk} of ${scene.record.name} is the volume ${volume} with snapshots.`,
+    {
+      field: 'disks',
+      remedy: 'Delete the snapshots that contain it first: that merges everything into the volume.',
+      metadata: { disk, volume },
+    },
+  );
 }

@@ -54,6 +54,6 @@ export async function noteRenewedDisk(
   const { state, pending } = scene.doc;
   const file = state.current[disk];
   if (file === undefined || pending !== undefined) return;
-  const { backingFile = '' } = await deps.host.qemuImg.info(scene.path(file));
+  const { backingFile = '' } = await deps.host.qemuImg.glance(scene.path(file));
   await save(scene, { state: { ...state, files: { ...state.files, [file]: { disk, backing: backingFile } } } });
 }

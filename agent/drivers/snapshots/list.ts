@@ -33,7 +33,7 @@ async function describe(node: SnapshotNode, state: Snapshot['state'], scene: Sce
 /** 0 for a file that is not there (any more): a list is made without a lock. */
 async function allocated(scene: Scene, file: string): Promise<number> {
   try {
-    return (await scene.deps.host.qemuImg.info(scene.path(file))).actualSizeBytes;
+    return (await scene.deps.host.qemuImg.glance(scene.path(file))).actualSizeBytes;
   } catch {
     return 0;
   }

@@ -64,7 +64,7 @@ function shortName(scene: Scene, disk: string, path: string): string {
 export async function backingOf(scene: Scene, name: string): Promise<string | undefined> {
   const path = scene.path(name);
   if (!(await scene.deps.host.files.exists(path))) return undefined;
-  const { backingFile = '' } = await scene.deps.host.qemuImg.info(path);
+  const { backingFile = '' } = await scene.deps.host.qemuImg.glance(path);
   const near = dirname(backingFile) === dirname(path) ? basename(backingFile) : backingFile;
   return scene.doc.state.files[near] === undefined && scene.doc.pending?.next.files[near] === undefined
     ? backingFile

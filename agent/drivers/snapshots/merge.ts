@@ -17,8 +17,9 @@ const ROUNDS = 10;
  * Does what is left to do on the files until each of them is needed. Every point in between is a state that holds all
  * content, so that it can be cut off and be repeated.
  */
-export async function doChores(scene: Scene): Promise<void> {
-  for (let chore = nextChore(scene.doc.state); chore !== undefined; chore = nextChore(scene.doc.state)) {
+export async function doChores(scene: Scene, only?: ReadonlySet<string>): Promise<void> {
+  const next = (): Chore | undefined => nextChore(scene.doc.state, only);
+  for (let chore = next(); chore !== undefined; chore = next()) {
     scene.context.signal.throwIfAborted();
     if (chore.kind === 'drop') await settleOn(scene, chore.next);
     else await runMerge(scene, await planMerge(scene, chore));
@@ -28,20 +29,27 @@ export async function doChores(scene: Scene): Promise<void> {
 
 /** The state is a fact: written down, and what it does not need any more goes. */
 export async function settleOn(scene: Scene, next: ChainState, others: readonly string[] = []): Promise<void> {
-  const trash = [...new Set([...scene.doc.trash, ...goneFiles(scene.doc.state, next), ...others])];
+  const found = [...scene.doc.trash, ...goneFiles(scene.doc.state, next), ...others];
+  // Nothing is planned that would leave such a volume behind; if anything ever did, its content is not ours to remove.
+  const trash = [...new Set(found)].filter((name) => !isGiven(scene, name));
   await save(scene, { state: next, pending: undefined, trash });
   await emptyTrash(scene);
+}
+
+/** A volume that was there before the VM's disk: its content is written into it, and it is never removed. */
+function isGiven(scene: Scene, file: string): boolean {
+  return scene.record.spec.disks.some((disk) => disk.volume === file);
 }
 
 /** Whichever way writes less: the file above into the one below, or the other way round where that is possible. */
 async function planMerge(scene: Scene, chore: Extract<Chore, { kind: 'merge' }>): Promise<Merge> {
   const { disk, base, top } = chore;
   const { qemuImg } = scene.deps.host;
-  const [below, above] = await Promise.all([qemuImg.info(scene.path(base)), qemuImg.info(scene.path(top))]);
+  const [below, above] = await Promise.all([qemuImg.glance(scene.path(base)), qemuImg.glance(scene.path(top))]);
   const guests = openFiles(scene.doc.state).has(top);
   const isTop = scene.doc.state.current[disk] === top;
   // libvirt copies upwards only into the file that the guest writes to.
-  if (below.actualSizeBytes < above.actualSizeBytes && (isTop || !guests)) {
+  if (below.actualSizeBytes < above.actualSizeBytes && (isTop || !guests) && !isGiven(scene, base)) {
     const backing = scene.doc.state.files[base]?.backing ?? '';
     return { kind: 'pull', disk, top, backing, next: chore.pulled };
   }
@@ -92,7 +100,7 @@ async function commitRound(scene: Scene, merge: Extract<Merge, { kind: 'commit' 
     );
     fault('snapshot.committed');
   } else if (active || !(await standsOn(scene, liveChild(scene, merge), base))) {
-    if ((await commitLive(scene, merge, active)) === 'off') return false;
+    if ((await commitLive(scene, merge, { active, dev: seen.devs[disk] ?? '' })) === 'off') return false;
   }
   for (const child of childrenOf(scene.doc.state, top)) {
     if ((await backingOf(scene, child)) === base) continue;
@@ -118,18 +126,13 @@ async function hasJob(scene: Scene, { disk }: Merge, seen: Look): Promise<boolea
   return (await scene.deps.hypervisor.blockJob(scene.record.uuid, seen.devs[disk] ?? '')) !== undefined;
 }
 
-async function devOf(scene: Scene, disk: string): Promise<string> {
-  return (await look(scene)).devs[disk] ?? '';
-}
-
 async function commitLive(
   scene: Scene,
   merge: Extract<Merge, { kind: 'commit' }>,
-  active: boolean,
+  { active, dev }: { readonly active: boolean; readonly dev: string },
 ): Promise<'done' | 'off'> {
   const { hypervisor, fault } = scene.deps;
   const { uuid } = scene.record;
-  const dev = await devOf(scene, merge.disk);
   // A job that a process before began is joined, not begun twice.
   if ((await hypervisor.blockJob(uuid, dev)) === undefined) {
     const files = { base: scene.path(merge.base), top: scene.path(merge.top), active };

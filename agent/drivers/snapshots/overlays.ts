@@ -13,7 +13,7 @@ export async function makeOverlays(scene: Scene, next: ChainState): Promise<void
     scene.context.signal.throwIfAborted();
     const { backing = '' } = next.files[name] ?? {};
     const base = scene.path(backing);
-    const { virtualSizeBytes } = await qemuImg.info(base);
+    const { virtualSizeBytes } = await qemuImg.glance(base);
     const options = { path: scene.path(name), format: 'qcow2', sizeBytes: virtualSizeBytes } as const;
     await qemuImg.create({ ...options, backing: { path: base, format: 'qcow2' } });
     scene.deps.fault('snapshot.overlay-made');

@@ -8,7 +8,7 @@ import { asOstlerError } from '../xml-errors.js';
 import { look, verify, type Look } from './look.js';
 import { doChores, settleOn } from './merge.js';
 import { dropOverlays, makeOverlays, redefine, withFiles } from './overlays.js';
-import { openScene, refusalError, save, type ChainDeps, type Scene } from './scene.js';
+import { hardwareOf, openScene, refusalError, save, type ChainDeps, type Scene } from './scene.js';
 import { settle } from './settle.js';
 
 /**
@@ -43,7 +43,9 @@ function requireNode(node: SnapshotNode | undefined, id: string): SnapshotNode {
 }
 
 async function carryOut(scene: Scene, node: SnapshotNode, seen: Look): Promise<void> {
-  const plan = planRevert(scene.doc.state, node.id, { vmId: scene.record.id, disks: scene.disks });
+  const plan = planRevert(scene.doc.state, node.id, {
+    ...{ vmId: scene.record.id, disks: scene.disks, hardware: hardwareOf(scene.record) },
+  });
   if (!plan.ok) throw refusalError(plan.refusal);
   if (seen.active && node.memoryFile === '') throw stillRuns(scene, node);
   const { next } = plan;

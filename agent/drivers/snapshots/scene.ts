@@ -3,7 +3,13 @@ import { rootDisk, type VmRecord } from '../../../proto/model/vm.js';
 import type { CommandContext } from '../../command.js';
 import { diskTargets, type DiskTarget } from '../../core/disk-target.js';
 import { formatChain, parseChain } from '../../core/snapshot-chain/document.js';
-import { EMPTY_CHAIN, type ChainDocument, type ChainFile, type ChainState } from '../../core/snapshot-chain/model.js';
+import {
+  EMPTY_CHAIN,
+  type ChainDocument,
+  type ChainFile,
+  type ChainState,
+  type Hardware,
+} from '../../core/snapshot-chain/model.js';
 import { chainFileName, diskFileName, parseFileName } from '../../core/vm-files.js';
 import type { Refusal } from '../../core/refusal.js';
 import type { Pool } from '../pools.js';
@@ -29,6 +35,13 @@ export interface Scene {
   doc: ChainDocument;
   /** Of one of this VM's files. */
   path(file: string): string;
+}
+
+/** What a saved memory of the VM would be bound to. */
+export function hardwareOf({ spec }: VmRecord): Hardware {
+  const { vcpus, maxVcpus } = spec.cpu;
+  const { sizeBytes: memoryBytes, maxSizeBytes: maxMemoryBytes } = spec.memory;
+  return { vcpus, maxVcpus, memoryBytes, maxMemoryBytes };
 }
 
 /** Directories of the VM's disks, by disk. */
@@ -106,7 +119,7 @@ async function withPresentDisks(scene: Scene): Promise<ChainState> {
     const name = known ?? volume ?? diskFileName(scene.record.id, disk);
     current[disk] = name;
     if (known !== undefined) continue;
-    const { backingFile } = await scene.deps.host.qemuImg.info(scene.path(name));
+    const { backingFile } = await scene.deps.host.qemuImg.glance(scene.path(name));
     files[name] = { disk, backing: backingFile ?? '' };
   }
   const gone = new Set(

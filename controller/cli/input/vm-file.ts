@@ -51,6 +51,7 @@ const schema = z.strictObject({
   labels: z.record(z.string(), z.string()).optional(),
   start: z.boolean().optional(),
   createdBy: z.string().optional(),
+  fromSnapshot: z.strictObject({ vm: z.string(), snapshot: z.string() }).optional(),
   spec: z.strictObject({
     cpu: z
       .strictObject({

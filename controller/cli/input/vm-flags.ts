@@ -13,6 +13,8 @@ type Spec = ostler.v1.VmSpec.$Properties;
 
 /** `vm create`'s flags as commander gives them; every value is still text. */
 export interface VmFlags {
+  /** VM/SNAPSHOT */
+  readonly fromSnapshot?: string;
   readonly image?: string;
   readonly iso?: string;
   readonly cpus?: string;
@@ -90,28 +92,40 @@ export function readText(path: string, flag: string): string {
 
 /** The request that the flags describe, without a password. INVALID_FIELD names the flag at fault. */
 export function requestFromFlags(name: string, flags: VmFlags): Request {
+  const source = optional(flags.fromSnapshot, sourceOf);
   return said({
+    fromSnapshot: source,
     name,
     displayName: flags.displayName,
     description: flags.description,
     labels: Object.fromEntries((flags.label ?? []).map((text) => parseLabel(text, '--label'))),
-    spec: specFromFlags(flags),
+    spec: source === undefined ? specFromFlags(flags) : changesFromFlags(flags),
   });
 }
 
 function specFromFlags(flags: VmFlags): Spec {
-  return said({
+  return {
     cpu: cpuOf(flags),
-    memory: said({
-      sizeBytes: parseSize(required(flags.memory, '--memory', '--memory 2GiB'), '--memory'),
-      maxSizeBytes: optional(flags.maxMemory, (text) => parseSize(text, '--max-memory')),
-    }),
+    memory: memoryOf(flags),
     disks: disksOf(flags),
     nics: nicsOf(flags),
+    cloudInit: cloudInitOf(flags),
+    ...specRest(flags),
+  };
+}
+
+function memoryOf(flags: VmFlags): ostler.v1.Memory.$Properties {
+  return said({
+    sizeBytes: parseSize(required(flags.memory, '--memory', '--memory 2GiB'), '--memory'),
+    maxSizeBytes: optional(flags.maxMemory, (text) => parseSize(text, '--max-memory')),
+  });
+}
+
+function specRest(flags: VmFlags): Spec {
+  return said({
     osType: choose(flags.os, '--os', OS_TYPES),
     firmware: choose(flags.firmware, '--firmware', FIRMWARES),
     bootOrder: flags.bootOrder?.split(','),
-    cloudInit: cloudInitOf(flags),
     shutdownTimeoutSeconds: optional(flags.shutdownTimeout, (text) => parseSeconds(text, '--shutdown-timeout')),
     onShutdownTimeout: flags.forceAfter === true ? v1.TimeoutAction.FORCE_OFF : undefined,
     placement: flags.host === undefined && flags.tag === undefined ? undefined : placementOf(flags),
@@ -119,6 +133,37 @@ function specFromFlags(flags: VmFlags): Spec {
     deleteProtection: flags.deleteProtection,
     tpm: flags.tpm,
     resetRootAtReboot: flags.resetRoot,
+  });
+}
+
+function sourceOf(text: string): ostler.v1.SnapshotSource.$Properties {
+  const [vm = '', snapshot = '', ...rest] = text.split('/');
+  if (vm === '' || snapshot === '' || rest.length > 0)
+    throw invalidField('--from-snapshot', `${text} is not VM/SNAPSHOT`, 'Write it as web1/before-upgrade.');
+  return { vm, snapshot };
+}
+
+const DISK_FLAGS = ['image', 'iso', 'disk', 'diskSize', 'diskBus', 'pool', 'clone', 'resetRoot'] as const;
+
+/** What is to differ from the VM that has the snapshot; what is not said is that VM's. */
+function changesFromFlags(flags: VmFlags): Spec {
+  const disks = DISK_FLAGS.find((flag) => flags[flag] !== undefined);
+  if (disks !== undefined) {
+    const flag = `--${disks.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+    const remedy = 'The disks are those of the snapshot; add others when the VM is there.';
+    throw usageError(`--from-snapshot and ${flag} exclude each other.`, remedy, flag);
+  }
+  const { cpus, maxCpus, sockets, cores, threads, cpuModel } = flags;
+  const cpuSaid = [cpus, maxCpus, sockets, cores, threads, cpuModel].some((value) => value !== undefined);
+  const seed = cloudInitOf(flags);
+  const seedSaid = !flags.cloudInit || seed.enabled === true;
+  const memory = flags.memory === undefined && flags.maxMemory === undefined ? undefined : memoryOf(flags);
+  return said({
+    ...specRest(flags),
+    cpu: cpuSaid ? cpuOf(flags) : undefined,
+    memory,
+    nics: flags.nic === undefined ? undefined : nicsOf(flags),
+    cloudInit: seedSaid ? seed : undefined,
   });
 }
 

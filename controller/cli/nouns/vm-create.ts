@@ -33,6 +33,7 @@ export function addVmCreate(parent: Command, shell: Shell): void {
         'ostler create db1 --image debian-12 --memory 8GiB --disk-size 40GiB --disk name=data1,size=200GiB,bus=scsi',
         'ostler create win1 --iso server-2022 --disk-size 64GiB --memory 4GiB --os windows --firmware uefi',
         'ostler create web2 --image debian-12 --memory 1GiB --script setup.sh,stage=boot,order=10 --dry-run',
+        'ostler create web3 --from-snapshot web1/before-upgrade --no-start',
         'ostler create -f web1.yaml',
       ),
     )
@@ -49,6 +50,7 @@ function addBootOptions(command: Command): Command {
   return command
     .option('-f, --file <spec.yaml>', 'take everything from a file (the spelling of `show -o yaml`)')
     .option('--image <image>', 'image of the root disk')
+    .option('--from-snapshot <vm/snapshot>', "independent copies of a snapshot's disks; the rest as that VM's")
     .option('--iso <image>', 'installer ISO; needs --disk-size')
     .option('--cpus <n>', 'vCPUs at start (default: 1)')
     .option('--max-cpus <n>', 'ceiling of hotplug')

@@ -21,7 +21,12 @@ export type CommandOutcome =
 
 /** The commands of the link, as plain data. */
 export type CommandBody =
-  | { readonly kind: 'provision'; readonly record: VmRecord; readonly images: readonly ImageRef[] }
+  | {
+      readonly kind: 'provision';
+      readonly record: VmRecord;
+      readonly images: readonly ImageRef[];
+      readonly source?: { readonly record: VmRecord; readonly snapshot: string };
+    }
   | { readonly kind: 'start'; readonly record: VmRecord; readonly images: readonly ImageRef[] }
   | {
       readonly kind: 'shutdown';
@@ -45,6 +50,7 @@ export type CommandBody =
       readonly record: VmRecord;
       readonly wish: SnapshotWish;
       readonly limit: number;
+      readonly waitSeconds: number;
     }
   | { readonly kind: 'snapshot-revert'; readonly record: VmRecord; readonly snapshot: string }
   | { readonly kind: 'snapshot-delete'; readonly record: VmRecord; readonly snapshot: string }

@@ -34,8 +34,8 @@ export const snapshotCreate = machine<'snapshot.create'>({
   detail: ({ wish }) => `taking the snapshot ${wish.name}`,
   event: 'snapshot.created',
   order: ({ wish }, { vm, view }) => {
-    const { maxSnapshots: limit } = view.policy;
-    return { kind: 'snapshot-create', record: vm.record, wish, limit };
+    const { maxSnapshots: limit, snapshotWaitSeconds: waitSeconds } = view.policy;
+    return { kind: 'snapshot-create', record: vm.record, wish, limit, waitSeconds };
   },
 });
 

@@ -1,5 +1,6 @@
 import type { ErrorInfo } from '../error-info.js';
-import type { PlacementDoc, VmDoc } from '../model.js';
+import type { OperationArgs, PlacementDoc, VmDoc } from '../model.js';
+import { FILTERS, type Filter } from '../scheduler/filters.js';
 import { place } from '../scheduler/place.js';
 import { CANCELLED, failure, hostName, imageRefs, type CommandOutcome, type Next, type VmMachine } from './machine.js';
 
@@ -18,7 +19,7 @@ export const vmCreate: VmMachine<'vm.create', Step> = {
 
   begin: ({ args, vm, view, now }) => {
     const request = { record: args.record, runs: args.start, makesDisks: true, pinnedTo: '' };
-    const answer = place(view, request);
+    const answer = place(view, request, filtersFor(args));
     if (answer.host === undefined) {
       const error = noCapacity(args.record.name, answer.rejected);
       return failure(error, gone(vm, error.message, now));
@@ -58,10 +59,13 @@ export const vmCreate: VmMachine<'vm.create', Step> = {
     }
   },
 
-  command: (step, { vm, view }) => {
+  command: (step, { args, vm, view }) => {
     switch (step) {
-      case 'provision':
-        return { kind: 'provision', record: vm.record, images: imageRefs(vm.record, view) };
+      case 'provision': {
+        const { source } = args;
+        const copied = source === undefined ? {} : { source: { record: source.record, snapshot: source.snapshot } };
+        return { kind: 'provision', record: vm.record, images: imageRefs(vm.record, view), ...copied };
+      }
       case 'start':
         return { kind: 'start', record: { ...vm.record, startedOnce: true }, images: imageRefs(vm.record, view) };
       case 'remove':
@@ -69,6 +73,14 @@ export const vmCreate: VmMachine<'vm.create', Step> = {
     }
   },
 };
+
+/** A copy is made where the snapshot's files are. */
+function filtersFor({ source }: Extract<OperationArgs, { kind: 'vm.create' }>): readonly Filter[] {
+  if (source === undefined) return FILTERS;
+  const hasFiles: Filter = (host) =>
+    host.id === source.hostId ? undefined : `does not have the disks of ${source.record.name}`;
+  return [hasFiles, ...FILTERS];
+}
 
 function undo(vm: VmDoc, error: ErrorInfo, host: string): Next<Step, VmDoc> {
   return { next: 'command', step: 'remove', hostId: vm.hostId, vm, error, detail: `removing what was made on ${host}` };
