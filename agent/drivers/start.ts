@@ -40,12 +40,16 @@ export async function start(command: Command<'start'>, context: CommandContext, 
   fault('start.defined');
   if (record.spec.autostart === true) await hypervisor.setAutostart(record.uuid, true);
   deps.intents.set(record.uuid, 'none');
+  const began = deps.clock.monotonic();
   try {
     await hypervisor.createDomain(record.uuid);
   } catch (error) {
     // "Already running" is success; anything else is what it is.
     if ((await stateOf(hypervisor, record.uuid)).state !== 'running') throw error;
   }
+  // What of a slow start is libvirt's and QEMU's, and what is ours.
+  const ms = Math.round((deps.clock.monotonic() - began) * 10) / 10;
+  deps.log.info({ vm: record.id, ms }, 'libvirt has started the domain');
   fault('start.created');
   return Object.fromEntries(plan.volumes.map((volume) => [`volume.${volume.diskName}`, volume.path]));
 }
