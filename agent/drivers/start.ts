@@ -20,23 +20,31 @@ const SETTLE_MS = 30_000;
  */
 export async function start(command: Command<'start'>, context: CommandContext, deps: DriverDeps): Promise<Facts> {
   const { record, images } = command.body;
-  const { hypervisor, definitions, fault } = deps;
-  const planning = planVm(record, images, { room: false }, deps);
-  planning.catch(() => undefined);
-  const state = await settled(record.uuid, context, deps);
+  const { hypervisor, fault } = deps;
+  // Side by side, and while the order is still being flushed: people wait for a start.
+  const looking = lookAround(record, images, deps);
+  const saved = refuseSavedMemory(record, hypervisor);
+  for (const look of [looking, saved]) look.catch(() => undefined);
+  const { state, waited } = await settled(record.uuid, context, deps);
   if (state === 'running') return { already: 'true' };
   if (state === 'paused')
     throw new OstlerError('WRONG_STATE', `${record.id} is paused, not stopped.`, { remedy: 'Resume it instead.' });
-  if (state === 'shutoff') await refuseSavedMemory(record, hypervisor);
-  const { plan, current } = await settledPlan(await planning, state !== 'gone', { record, images, context, deps });
-  // Before anything is fetched or written.
-  await Promise.all(plan.volumes.map((volume) => requireFile(volume, deps)));
+  if (state === 'shutoff') await (waited ? refuseSavedMemory(record, hypervisor) : saved);
+  let sight = await (waited ? lookAround(record, images, deps) : looking);
+  if (sight.plan.chained || (!sight.current && state !== 'gone')) {
+    // Disks with snapshots are brought to rest; a definition that is not the one that we wrote is looked at before it goes.
+    await context.recorded;
+    await settleForStart(record, state !== 'gone', context, deps);
+    sight = await lookAround(record, images, deps);
+  }
+  const { plan } = sight;
+  if (sight.missing !== undefined) throw diskIsMissing(sight.missing);
   await context.recorded;
-  await ensureFiles(plan, record, images, context, deps);
+  await ensureFiles(sight, record, images, context, deps);
   fault('start.files-there');
   if (record.spec.resetRootAtReboot === true) await resetRoot(plan, record, context, deps);
   context.signal.throwIfAborted();
-  if (!current) await definitions.define(record.uuid, plan.xml);
+  if (!sight.current) await deps.definitions.define(record.uuid, plan.xml);
   fault('start.defined');
   if (record.spec.autostart === true) await hypervisor.setAutostart(record.uuid, true);
   deps.intents.set(record.uuid, 'none');
@@ -54,24 +62,37 @@ export async function start(command: Command<'start'>, context: CommandContext, 
   return Object.fromEntries(plan.volumes.map((volume) => [`volume.${volume.diskName}`, volume.path]));
 }
 
-/**
- * Disks with snapshots are brought to rest before anything is built on them; a definition that is not the one that we wrote
- * is looked at before it is replaced.
- */
-async function settledPlan(
-  planned: VmPlan,
-  defined: boolean,
-  about: { record: VmRecord; images: readonly ImageRef[]; context: CommandContext; deps: DriverDeps },
-): Promise<{ readonly plan: VmPlan; readonly current: boolean }> {
-  const { record, images, context, deps } = about;
-  const isCurrent = (plan: VmPlan): Promise<boolean> => deps.definitions.isCurrent(record.uuid, plan.xml);
-  const current = await isCurrent(planned);
-  if (!planned.chained && (current || !defined)) return { plan: planned, current };
-  await context.recorded;
-  await settleForStart(record, defined, context, deps);
-  if (!planned.chained) return { plan: planned, current };
+/** What is there of all that a start needs. */
+interface Sight {
+  readonly plan: VmPlan;
+  /** The domain is defined as planned. */
+  readonly current: boolean;
+  /** The seed is as it should be, and so is the directory. */
+  readonly seedIsThere: boolean;
+  readonly directoryIsThere: boolean;
+  /** The first disk without its file. */
+  readonly missing: VolumeStep | undefined;
+}
+
+/** Changes nothing. */
+async function lookAround(record: VmRecord, images: readonly ImageRef[], deps: DriverDeps): Promise<Sight> {
+  const { files } = deps.host;
   const plan = await planVm(record, images, { room: false }, deps);
-  return { plan, current: await isCurrent(plan) };
+  const disks = plan.volumes.filter(({ kind }) => kind !== 'iso');
+  const [current, seedIsThere, directoryIsThere, ...there] = await Promise.all([
+    deps.definitions.isCurrent(record.uuid, plan.xml),
+    seedMatches(plan, record, deps),
+    files.exists(plan.directory),
+    ...disks.map(({ path }) => files.exists(path)),
+  ]);
+  return { plan, current, seedIsThere, directoryIsThere, missing: disks.find((_disk, index) => there[index] !== true) };
+}
+
+function diskIsMissing({ diskName, path }: VolumeStep): OstlerError {
+  return new OstlerError('STORAGE_ERROR', `The disk ${diskName} is not there: ${path}`, {
+    remedy: 'Look whether its pool is mounted; restore the file from a backup if it is lost.',
+    metadata: { path },
+  });
 }
 
 /** M-034: what the guest wrote to its root disk does not outlive its life. */
@@ -85,18 +106,22 @@ async function resetRoot(plan: VmPlan, record: VmRecord, context: CommandContext
 }
 
 /** libvirt goes on with a start or stop whose caller died: its outcome is awaited before deciding anything. */
-async function settled(uuid: string, context: CommandContext, deps: DriverDeps): Promise<string> {
+async function settled(
+  uuid: string,
+  context: CommandContext,
+  deps: DriverDeps,
+): Promise<{ readonly state: string; readonly waited: boolean }> {
   const moving = ({ state, reason }: { state: string; reason: string }): boolean =>
     state === 'shutdown' || (state === 'paused' && (reason === 'starting up' || reason === 'shutting down'));
   let now = await stateOf(deps.hypervisor, uuid);
-  if (!moving(now)) return now.state;
+  if (!moving(now)) return { state: now.state, waited: false };
   const watch = await watchDomain(uuid, deps, context.signal);
   try {
     const done = await watch.until(async () => {
       now = await stateOf(deps.hypervisor, uuid);
       return !moving(now);
     }, SETTLE_MS);
-    if (done) return now.state;
+    if (done) return { state: now.state, waited: true };
   } finally {
     watch.close();
   }
@@ -106,12 +131,13 @@ async function settled(uuid: string, context: CommandContext, deps: DriverDeps):
 }
 
 async function ensureFiles(
-  plan: VmPlan,
+  sight: Sight,
   record: VmRecord,
   images: readonly ImageRef[],
   context: CommandContext,
   deps: DriverDeps,
 ): Promise<void> {
+  const { plan } = sight;
   const { files } = deps.host;
   const fetching = plan.images.map(async (step) => {
     const image = images.find((one) => one.id === step.imageId);
@@ -119,25 +145,23 @@ async function ensureFiles(
     const progress = (percent: number): void => context.progress(percent, `fetching image ${image.id}: ${percent} %`);
     await deps.images.ensure(step.path, image, progress, context.signal);
   });
-  const seed = plan.seedPath === undefined ? undefined : ensureSeed(plan.seedPath, seedOf(record), deps);
+  const directory = sight.directoryIsThere ? undefined : files.makeDirectory(plan.directory, 0o700);
   // To the end of all of them: none may still be writing when the command has failed.
-  const results = await Promise.allSettled([...fetching, files.makeDirectory(plan.directory, 0o700), seed]);
+  const results = await Promise.allSettled([...fetching, directory, ensureSeed(sight, record, deps)]);
   for (const result of results) if (result.status === 'rejected') throw result.reason;
 }
 
-async function requireFile(volume: VolumeStep, deps: DriverDeps): Promise<void> {
-  if (volume.kind === 'iso' || (await deps.host.files.exists(volume.path))) return;
-  throw new OstlerError('STORAGE_ERROR', `The disk ${volume.diskName} is not there: ${volume.path}`, {
-    remedy: 'Look whether its pool is mounted; restore the file from a backup if it is lost.',
-    metadata: { path: volume.path },
-  });
+async function seedMatches({ seedPath }: VmPlan, record: VmRecord, deps: DriverDeps): Promise<boolean> {
+  if (seedPath === undefined) return true;
+  const { files } = deps.host;
+  const seed = seedOf(record);
+  return (await files.size(seedPath)) === seed.length && (await files.read(seedPath)).equals(seed);
 }
 
 /** Written only when it changed: a start should not wait for an fsync that changes nothing. */
-async function ensureSeed(path: string, seed: Buffer, deps: DriverDeps): Promise<void> {
-  const { files } = deps.host;
-  if ((await files.size(path)) === seed.length && (await files.read(path)).equals(seed)) return;
-  await files.writeAtomic(path, seed, 0o600);
+async function ensureSeed({ plan, seedIsThere }: Sight, record: VmRecord, deps: DriverDeps): Promise<void> {
+  if (plan.seedPath === undefined || seedIsThere) return;
+  await deps.host.files.writeAtomic(plan.seedPath, seedOf(record), 0o600);
   deps.fault('start.seed-written');
 }
 

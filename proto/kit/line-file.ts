@@ -1,16 +1,17 @@
+import { constants } from 'node:fs';
 import { open, readFile, rename, rm, truncate, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /**
- * A file of lines that grows at its end: one write and one fdatasync for everything that queued up while the disk was busy,
- * which is the cheapest durable write there is. What is appended is there after a power cut, or its caller was told that it
+ * A file of lines that grows at its end: one write (O_DSYNC: it ends when the disk has it) for everything that queued up
+ * while the disk was busy, which is the cheapest durable write there is. What is appended is there after a power cut, or its caller was told that it
  * is not.
  */
 export interface LineFile {
   /** Bytes. */
   readonly size: number;
   /**
-   * Durable when it resolves; with `lazy` only handed to the kernel. Rejects with the system's error when nothing of it is
+   * Durable when it resolves; with `lazy` it waits in memory for the next that is not, or for `close`. Rejects with the system's error when nothing of it is
    * in the file, with UncertainLines when nobody knows.
    */
   append(line: string, options?: { readonly lazy?: boolean }): Promise<void>;
@@ -30,18 +31,22 @@ export interface LineFile {
 export class UncertainLines extends Error {}
 
 type Job =
-  | { readonly kind: 'append'; readonly line: string; readonly lazy: boolean; readonly done: Done }
+  | { readonly kind: 'append'; readonly line: string; readonly done: Done }
   | { readonly kind: 'rewrite'; readonly lines: () => readonly string[]; readonly done: Done };
 type Done = (error?: Error) => void;
+
+const { O_APPEND, O_CREAT, O_DSYNC, O_EXCL, O_WRONLY } = constants;
+const DURABLE = O_WRONLY | O_APPEND | O_CREAT | O_DSYNC;
 
 /** Opens or makes the file (mode 0600). A last line without its end is what a crash left of an append, and is cut off. */
 export async function openLineFile(path: string): Promise<{ readonly file: LineFile; readonly lines: string[] }> {
   const text = await readWhole(path);
-  let handle = await open(path, 'a', 0o600);
+  let handle = await open(path, DURABLE, 0o600);
   if (text === undefined) await syncDirectory(dirname(path));
   const lines = text === undefined || text === '' ? [] : text.slice(0, -1).split('\n');
   let size = Buffer.byteLength(text ?? '');
   let queue: Job[] = [];
+  const waiting: string[] = [];
   let working: Promise<void> | undefined;
   let broken: Error | undefined;
   let closed = false;
@@ -58,11 +63,12 @@ export async function openLineFile(path: string): Promise<{ readonly file: LineF
   };
 
   const appendAll = async (jobs: readonly Extract<Job, { kind: 'append' }>[]): Promise<void> => {
-    const bytes = Buffer.from(jobs.map((job) => `${job.line}\n`).join(''));
+    const along = waiting.splice(0);
+    const bytes = Buffer.from([...along, ...jobs.map((job) => job.line)].map((line) => `${line}\n`).join(''));
     try {
       await handle.appendFile(bytes);
-      if (jobs.some((job) => !job.lazy)) await handle.datasync();
     } catch (error) {
+      waiting.unshift(...along);
       throw await cutBack(error);
     }
     size += bytes.length;
@@ -99,7 +105,11 @@ export async function openLineFile(path: string): Promise<{ readonly file: LineF
       try {
         if (first.kind === 'rewrite') {
           await callersHeard();
-          await rewriteNow(first.lines());
+          const along = waiting.splice(0);
+          await rewriteNow(first.lines()).catch((error: unknown) => {
+            waiting.unshift(...along);
+            throw error;
+          });
         } else if (broken !== undefined) throw broken;
         else await appendAll(jobs.filter((job) => job.kind === 'append'));
       } catch (error) {
@@ -121,11 +131,17 @@ export async function openLineFile(path: string): Promise<{ readonly file: LineF
     get size() {
       return size;
     },
-    append: (line, { lazy = false } = {}) => enqueue((done) => ({ kind: 'append', line, lazy, done })),
+    append: (line, { lazy = false } = {}) => {
+      if (!lazy) return enqueue((done) => ({ kind: 'append', line, done }));
+      waiting.push(line);
+      return Promise.resolve();
+    },
     rewrite: (content) => enqueue((done) => ({ kind: 'rewrite', lines: content, done })),
     async close() {
       while (working !== undefined) await working;
       closed = true;
+      // What is lost with them is said again: that is what lazy means.
+      if (waiting.length > 0 && broken === undefined) await appendAll([]).catch(() => undefined);
       await handle.close();
     },
   };
@@ -154,7 +170,7 @@ async function readWhole(path: string): Promise<string | undefined> {
 async function writeBeside(path: string, bytes: Buffer): Promise<FileHandle> {
   const temporary = `${path}.tmp`;
   await rm(temporary, { force: true });
-  const handle = await open(temporary, 'ax', 0o600);
+  const handle = await open(temporary, DURABLE | O_EXCL, 0o600);
   try {
     await handle.appendFile(bytes);
     await handle.sync();

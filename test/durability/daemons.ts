@@ -14,7 +14,8 @@ export interface TracedDaemon {
   stop(): Promise<void>;
 }
 
-const CALLS = 'fsync,fdatasync,rename,renameat,renameat2,write,writev,pwrite64,pwritev,sendto,sendmsg,execve';
+const CALLS =
+  'open,openat,fsync,fdatasync,rename,renameat,renameat2,write,writev,pwrite64,pwritev,sendto,sendmsg,execve';
 
 /** Starts a daemon under strace and waits until its log says `ready`. @throws Error with its log when it does not */
 export async function startTraced(

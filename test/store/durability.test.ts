@@ -21,10 +21,14 @@ function callsBetween(trace: string, from: string, to: string): Call[] {
   const start = lines.findIndex((line) => line.includes(`"${from}`));
   const end = lines.findIndex((line) => line.includes(`"${to}`));
   if (start < 0 || end < 0) throw new Error(`no marks in the trace:\n${trace}`);
+  const durable = new Set(lines.flatMap((line) => /"([^"]*)", [^)]*O_DSYNC/.exec(line)?.[1] ?? []));
   return lines.slice(start, end).flatMap((line) => {
     // `-y` prints the path of each descriptor; a call cut in two by another thread is counted at its end.
     const flush =
       /(fsync|fdatasync)\(\d+<([^>]*)>\) += 0/.exec(line) ?? /<\.\.\. (fsync|fdatasync) resumed>/.exec(line);
+    // Opened with O_DSYNC: a write ends when the disk has it.
+    const written = /write\(\d+<([^>]*)>/.exec(line);
+    if (written !== null && durable.has(written[1] ?? '')) return [{ name: 'flush', target: written[1] ?? '' }];
     const rename = /rename(?:at2?)?\((?:AT_FDCWD[^,]*, )?"([^"]*)", (?:AT_FDCWD[^,]*, )?"([^"]*)"/.exec(line);
     if (rename !== null) return [{ name: 'rename', target: rename[2] ?? '' }];
     if (flush !== null) return [{ name: 'flush', target: flush[2] ?? '?' }];
@@ -42,7 +46,7 @@ void t.test(
     t.teardown(() => rm(dataDir, { recursive: true, force: true }));
     const out = join(dataDir, 'trace');
     const data = join(dataDir, 'data');
-    const calls = 'trace=fsync,fdatasync,rename,renameat,renameat2,unlink,write';
+    const calls = 'trace=fsync,fdatasync,rename,renameat,renameat2,unlink,write,open,openat';
     // One thread in libuv's pool: the trace has no calls cut in two.
     await promisify(execFile)('strace', ['-f', '-y', '-e', calls, '-o', out, process.execPath, CHILD, 'trace', data], {
       env: { ...process.env, UV_THREADPOOL_SIZE: '1' },

@@ -20,7 +20,7 @@ export function addVolume(program: Command, shell: Shell): void {
     .option('--free', 'only those that a disk can be made of now')
     .addHelpText(
       'after',
-      examples('ostler volume list --free', 'ostler vm disk add web1 volume=NAME   # makes it a disk of web1'),
+      examples('ostler volume list --free', 'ostler vm disk add web1 volume=old.qcow2'),
     )
     .action(shell.verb(listVolumes));
 }
