@@ -18,10 +18,7 @@ export function addVolume(program: Command, shell: Shell): void {
     .option('--host <name>', 'only on this host')
     .option('--pool <name>', 'only in pools of this name')
     .option('--free', 'only those that a disk can be made of now')
-    .addHelpText(
-      'after',
-      examples('ostler volume list --free', 'ostler vm disk add web1 volume=old.qcow2'),
-    )
+    .addHelpText('after', examples('ostler volume list --free', 'ostler vm disk add web1 volume=old.qcow2'))
     .action(shell.verb(listVolumes));
 }
 
