@@ -1,5 +1,6 @@
 import type { Clock } from '../../proto/kit/clock.js';
 import type { Log } from '../../proto/kit/log.js';
+import { runLoop } from '../../proto/kit/loop.js';
 import type { DomainReport } from '../../proto/model/host.js';
 import type { Hypervisor, HypervisorEvent } from '../hypervisor.js';
 import type { Outbox } from '../outbox.js';
@@ -7,6 +8,7 @@ import { causeOf, edgeEvent, missedEdge, rebootEvent, type Edge } from './edges.
 import type { Intents } from './intents.js';
 import { isActive } from './domain-state.js';
 import { createDomainReader, describeDomain, sameReport } from './report.js';
+import { createSweep } from './sweep.js';
 
 export interface Inventory {
   /** False: `domains` says nothing. */
@@ -47,6 +49,8 @@ interface Known {
 
 /** libvirt may be there and still not answer: the listing is tried again. */
 const RETRY_MS = 500;
+/** What no event tells is noticed after two of these. */
+const SWEEP_MS = 10_000;
 /** A guest that is asked more than once, by its button and its agent, may reset more than once: it is still our restart. */
 const SAME_REBOOT_MS = 60_000;
 
@@ -77,22 +81,34 @@ export function createObserver(deps: Deps): Observer {
     return now;
   };
 
+  /** Something happened to it of which no event has told, or will. */
+  const catchUp = (report: DomainReport): void => {
+    const before = known.get(report.uuid);
+    if (before !== undefined) {
+      const missed = missedEdge(before.report, report, intents.of(report.uuid), clock.now());
+      if (missed !== undefined) {
+        outbox.add(missed);
+        // Events of the life before the gap cannot explain what happened in it.
+        before.edges = [];
+      }
+    }
+    remember(report);
+  };
+  const sweep = createSweep({
+    listDomains: () => hypervisor.listDomains(),
+    known: () => new Map([...known].map(([uuid, { report }]) => [uuid, report.state])),
+    catchUp: async (uuid) => {
+      const report = await describe(uuid);
+      log.warn({ uuid, state: report.state }, 'a change of a domain of which no event has told');
+      catchUp(report);
+    },
+  });
+
   const relist = async (): Promise<void> => {
     const summaries = await hypervisor.listDomains();
     const uuids = new Set([...summaries.map((one) => one.uuid), ...known.keys()]);
     const reports = await Promise.all([...uuids].map((uuid) => describe(uuid)));
-    for (const report of reports) {
-      const before = known.get(report.uuid);
-      if (before !== undefined) {
-        // Events of the life before the gap cannot explain what happened in it.
-        const missed = missedEdge(before.report, report, intents.of(report.uuid), clock.now());
-        if (missed !== undefined) {
-          outbox.add(missed);
-          before.edges = [];
-        }
-      }
-      remember(report);
-    }
+    for (const report of reports) catchUp(report);
     listed = true;
     observer.onInventory(observer.inventory());
   };
@@ -195,13 +211,23 @@ export function createObserver(deps: Deps): Observer {
       observer.onReport(report);
     },
     async run(signal) {
-      for await (const event of hypervisor.events(signal)) {
-        try {
-          await onEvent(event, signal);
-        } catch (error) {
-          // libvirt went away in between: the list after its return makes up for it.
-          log.warn({ err: error, event: event.type }, 'an event of libvirt could not be followed up');
+      const ended = new AbortController();
+      const either = AbortSignal.any([signal, ended.signal]);
+      const sweeping = runLoop({ name: 'sweep', intervalMs: SWEEP_MS }, { clock, log, signal: either }, async () => {
+        if (hypervisor.connected && listed) await sweep();
+      });
+      try {
+        for await (const event of hypervisor.events(signal)) {
+          try {
+            await onEvent(event, signal);
+          } catch (error) {
+            // libvirt went away in between: the list after its return makes up for it.
+            log.warn({ err: error, event: event.type }, 'an event of libvirt could not be followed up');
+          }
         }
+      } finally {
+        ended.abort();
+        await sweeping;
       }
     },
   };
