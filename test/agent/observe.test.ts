@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import t from 'tap';
 import { createIntents } from '../../agent/drivers/intents.js';
 import { createObserver } from '../../agent/drivers/observe.js';
@@ -51,4 +52,36 @@ void t.test('what is seen of an end before its events have come is not taken for
     ],
   );
   t.match(events.at(-1), { kind: 'domain.stopped', metadata: { cause: 'guest-crash' } });
+});
+
+void t.test('an end of which libvirt never tells is noticed, and said to have been missed', async (t) => {
+  const record = sampleRecord();
+  const { uuid } = record;
+  const { world } = await startApplyRig(record);
+  const ending = new AbortController();
+  const hypervisor = new Proxy(world.hypervisor, {
+    get(target, key): unknown {
+      if (key !== 'events') return Reflect.get(target, key);
+      return async function* (signal: AbortSignal): AsyncGenerator<HypervisorEvent> {
+        yield { type: 'connected' };
+        await world.hypervisor.destroyDomain(uuid);
+        await once(signal, 'abort');
+      };
+    },
+  });
+  const events: AgentEvent[] = [];
+  const outbox = { add: (event: AgentEvent) => void events.push(event) };
+  const fast = { ...systemClock, sleep: (ms: number, signal?: AbortSignal) => systemClock.sleep(ms / 500, signal) };
+  const observer = createObserver({
+    ...{ hypervisor, intents: createIntents(), clock: fast, log: silentLog },
+    outbox: outbox as never,
+  });
+  const states: string[] = [];
+  observer.onReport = ({ state }) => {
+    states.push(state);
+    if (state === 'shutoff') ending.abort();
+  };
+  await observer.run(AbortSignal.any([ending.signal, AbortSignal.timeout(10_000)]));
+  t.same(states, ['running', 'shutoff']);
+  t.match(events.at(-1), { kind: 'domain.stopped', metadata: { missed: 'true' } });
 });
